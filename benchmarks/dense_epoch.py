@@ -1,0 +1,255 @@
+r"""One epoch of the small dense autoencoder, through `vae_course` and through the usual recipe.
+
+    python -m benchmarks.dense_epoch                      # needs no network
+    python -m benchmarks.dense_epoch --images-from mnist  # the full set, if it is in the cache
+
+The usual recipe is torchvision's data set with ToTensor, a shuffling DataLoader, a plain loop and
+Adam with its defaults. Both train the same model, from the same weights, on the same images, with
+the same batch size and learning rate, in turn, several times. The matrix products alone, on
+tensors of the same sizes, show how much of an epoch no recipe can save.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from vae_course import data, losses, models, training
+
+LATENT_DIM = 20
+HIDDEN = 400
+LEARNING_RATE = 1e-3
+REQUIRED_RATIO = 6.0  # on two cores
+REQUIRED_LOSS_DIFFERENCE = 0.01  # relative
+
+
+def new_model(seed: int) -> models.DenseAutoencoder:
+    torch.manual_seed(seed)
+    return models.DenseAutoencoder(latent_dim=LATENT_DIM, hidden=HIDDEN)
+
+
+def bernoulli_loss(model: nn.Module, image: Tensor) -> Tensor:
+    return losses.bernoulli_nll(model(image), image).mean()  # nats per image
+
+
+def usual_epoch(model: nn.Module, digits, *, batch_size: int, seed: int, workers: int) -> float:
+    r"""The loop of most tutorials; returns the training loss in nats per image."""
+    torch.manual_seed(seed)
+    loader = torch.utils.data.DataLoader(
+        digits, batch_size=batch_size, shuffle=True, num_workers=workers
+    )
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    total = 0.0
+    model.train()
+    for image, _ in loader:
+        logits = model(image)
+        loss = F.binary_cross_entropy_with_logits(logits, image, reduction="sum") / len(image)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total += loss.item() * len(image)
+    return total / len(digits)
+
+
+def course_epoch(model: nn.Module, images: Tensor, *, batch_size: int, seed: int) -> float:
+    r"""The same epoch through `fit`; returns the training loss in nats per image."""
+    history = training.fit(
+        model, bernoulli_loss, images, epochs=1, batch_size=batch_size,
+        learning_rate=LEARNING_RATE, seed=seed, progress=False,
+    )  # fmt: skip
+    return history.last["train_loss"]
+
+
+@torch.no_grad()
+def matrix_products(model: nn.Module, *, images: int, batch_size: int) -> None:
+    r"""The products of one epoch, forward and backward, without anything around them."""
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    work = [
+        (torch.rand(batch_size, layer.in_features), torch.rand(batch_size, layer.out_features))
+        for layer in layers
+    ]
+    for _ in range(images // batch_size):
+        for number, (layer, (image, gradient)) in enumerate(zip(layers, work, strict=True)):
+            image @ layer.weight.T  # (batch, out)
+            gradient.T @ image  # (out, in), the weight's gradient
+            if number > 0:
+                gradient @ layer.weight  # (batch, in), not needed for the pixels
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    r"""The file format of MNIST: two zero bytes, type 8 (bytes), the sizes, then the bytes."""
+    sizes = np.array(array.shape, dtype=">i4").tobytes()
+    path.write_bytes(bytes([0, 0, 8, array.ndim]) + sizes + array.astype(np.uint8).tobytes())
+
+
+def torchvision_copy(folder: str, images: Tensor, labels: Tensor) -> torchvision.datasets.MNIST:
+    r"""The same digits as torchvision reads them: idx files in `folder`, an image a call."""
+    raw = Path(folder) / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    pixels = images.squeeze(1).mul(255).round().to(torch.uint8).numpy()  # (N, 28, 28)
+    for part in ("train", "t10k"):
+        count = len(images) if part == "train" else 1  # torchvision asks for both parts
+        write_idx(raw / f"{part}-images-idx3-ubyte", pixels[:count])
+        write_idx(raw / f"{part}-labels-idx1-ubyte", labels[:count].numpy())
+    to_tensor = torchvision.transforms.ToTensor()
+    return torchvision.datasets.MNIST(folder, train=True, transform=to_tensor)
+
+
+def repeated(tensor: Tensor, count: int) -> Tensor:
+    return tensor[torch.arange(count) % len(tensor)]
+
+
+def cpu_seconds_of_others() -> float:
+    r"""Processor time that everything but this program has used so far (0 where unknown)."""
+    try:
+        ticks = [
+            int(number) for number in Path("/proc/stat").read_text().split("\n")[0].split()[1:]
+        ]
+    except OSError:
+        return 0.0
+    busy = (sum(ticks[:8]) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+    return busy - sum(os.times()[:4])  # children, such as DataLoader workers, are ours
+
+
+def processor() -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        name = lines[0].split(":")[1].strip() if lines else name
+    return f"{name}, {cores} cores, {torch.get_num_threads()} torch threads"
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="One training epoch through vae_course and through the usual recipe, in turn.",
+        epilog="example: python -m benchmarks.dense_epoch --repetitions 5",
+    )
+    parser.add_argument(
+        "--images-from", default="mnist-5k", choices=("mnist-5k", "mnist"),
+        help="mnist-5k is bundled; mnist is read from VAE_COURSE_DATA (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--images", type=int, default=60_000,
+        help="images an epoch, a smaller set is repeated (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=0, help="of the usual DataLoader")
+    options = parser.parse_args(arguments)
+    if options.batch_size < 1 or options.repetitions < 1 or options.workers < 0:
+        parser.error("--batch-size and --repetitions start at 1, --workers at 0")
+    if options.images < options.batch_size:
+        parser.error(f"--images must be at least the batch size, {options.batch_size}")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    source = data.load_images(options.images_from)
+    images = repeated(source.train_images, options.images)
+    labels = repeated(source.train_labels, options.images)
+    print(f"machine   {processor()}")
+    print(
+        f"software  Python {platform.python_version()}, torch {torch.__version__}, "
+        f"torchvision {torchvision.__version__}\n"
+        f"task      {len(images):,} images an epoch ({len(source.train_images):,} different ones, "
+        f"{source.name}), batches of {options.batch_size}\n"
+        f"model     784-{HIDDEN}-{LATENT_DIM}-{HIDDEN}-784, "
+        f"{training.count_parameters(new_model(0)):,} weights; "
+        f"DataLoader workers: {options.workers}",
+        flush=True,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        digits = torchvision_copy(folder, images, labels)
+        results = measure(options, images, digits, source.test_images)
+    report(results, options.batch_size)
+
+
+def measure(options, images: Tensor, digits, test_images: Tensor) -> dict[str, list[dict]]:
+    r"""The two recipes and the bare products in turn, `options.repetitions` times."""
+    batch_size = options.batch_size
+    work = {
+        "usual": lambda model, seed: usual_epoch(
+            model, digits, batch_size=batch_size, seed=seed, workers=options.workers
+        ),
+        "vae_course": lambda model, seed: course_epoch(
+            model, images, batch_size=batch_size, seed=seed
+        ),
+        "products": lambda model, seed: matrix_products(
+            model, images=len(images), batch_size=batch_size
+        ),
+    }
+    first = range(min(10 * batch_size, len(images)))  # a short warm-up, not measured
+    usual_epoch(
+        new_model(0), torch.utils.data.Subset(digits, first),
+        batch_size=batch_size, seed=0, workers=options.workers,
+    )  # fmt: skip
+    course_epoch(new_model(0), images[: len(first)], batch_size=batch_size, seed=0)
+
+    results: dict[str, list[dict]] = {name: [] for name in work}
+    for seed in range(options.repetitions):
+        for name, epoch in work.items():
+            model = new_model(seed)
+            others, start = cpu_seconds_of_others(), time.perf_counter()
+            train_loss = epoch(model, seed)
+            spent = time.perf_counter() - start
+            others = cpu_seconds_of_others() - others
+            test_loss = training.evaluate(model, bernoulli_loss, test_images)["loss"]
+            results[name].append(
+                {"seconds": spent, "others": others, "train": train_loss, "test": test_loss}
+            )
+        latest = "   ".join(f"{name} {rows[-1]['seconds']:.2f} s" for name, rows in results.items())
+        print(f"epoch {seed + 1}/{options.repetitions}   {latest}", flush=True)
+    return results
+
+
+def report(results: dict[str, list[dict]], batch_size: int) -> None:
+    def column(name: str, key: str) -> list[float]:
+        return [row[key] for row in results[name]]
+
+    seconds = {name: statistics.median(column(name, "seconds")) for name in results}
+    print("\nmedians       seconds   train loss   test loss (nats / image)")
+    for name in ("usual", "vae_course"):
+        train, test = (statistics.median(column(name, key)) for key in ("train", "test"))
+        print(f"{name:<10} {seconds[name]:>10.2f} {train:>12.2f} {test:>11.2f}")
+    print(f"{'products':<10} {seconds['products']:>10.2f}   (matrix products alone)")
+
+    pairs = zip(column("usual", "seconds"), column("vae_course", "seconds"), strict=True)
+    ratio = seconds["usual"] / seconds["vae_course"]
+    difference = max(
+        abs(statistics.mean(column("vae_course", key)) / statistics.mean(column("usual", key)) - 1)
+        for key in ("train", "test")
+    )
+    print(
+        f"\nusual / vae_course     {ratio:.1f} times "
+        f"(epoch by epoch: {', '.join(f'{usual / course:.1f}' for usual, course in pairs)})\n"
+        f"usual / products       {seconds['usual'] / seconds['products']:.1f} times, "
+        "the most that any recipe could gain\n"
+        f"losses differ by       {difference:.2%} (means over the epochs, the larger of two)\n"
+        f"asked for, two cores   at least {REQUIRED_RATIO:g} times: "
+        f"{'met' if ratio >= REQUIRED_RATIO else 'NOT met'}; "
+        f"losses within {REQUIRED_LOSS_DIFFERENCE:.0%}: "
+        f"{'met' if difference <= REQUIRED_LOSS_DIFFERENCE else 'NOT met'}"
+    )
+    others = sum(row["others"] for rows in results.values() for row in rows)
+    spent = sum(row["seconds"] for rows in results.values() for row in rows)
+    if others > 0.05 * spent:
+        print(
+            f"\nNOT QUIET: other programs used {others:.0f} s of processor time during these "
+            f"{spent:.0f} s.\nOn few cores that slows all of it many times over: measure again."
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What a move costs: from a slider's new value to the new picture, without a browser.
+
+    python benchmarks/explorers.py [--moves 100]
+
+Prints the median and the 95th percentile of each explorer in milliseconds. More than 50 ms and a
+picture lags behind the hand.
+"""
+
+import argparse
+import os
+import statistics
+import time
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def latent():
+    import torch
+
+    from vae_course import data, models, widgets
+
+    torch.set_num_threads(1)
+    images = data.load_images("mnist-5k")
+    model = models.DenseAutoencoder(2)
+    codes = 3 * torch.randn(len(images.test_labels), 2)
+    return widgets.latent_explorer(
+        model.decode, codes=codes, labels=images.test_labels, class_names=images.class_names
+    )
+
+
+def ready_made(name: str):
+    def make():
+        from vae_course import widgets
+
+        return getattr(widgets, name)()
+
+    return make
+
+
+# Each makes an explorer as its notebook does, at the size that the notebook uses.
+EXPLORERS = {
+    "01 latent": latent,
+    "02 transposed convolution": ready_made("transposed_explorer"),
+    "03 reparameterization": ready_made("reparameterization_explorer"),
+    "04 KL": ready_made("kl_explorer"),
+    "04 ELBO gap": ready_made("elbo_gap_explorer"),
+}
+
+
+def moves(explorer, count: int) -> list[float]:
+    """Milliseconds of `count` moves, spread over all sliders, each to a new value."""
+    from vae_course.widgets import Slider
+
+    sliders = [name for name, control in explorer.controls.items() if isinstance(control, Slider)]
+    times = []
+    for index in range(count):
+        name = sliders[index % len(sliders)]
+        box, slider = explorer.rows[name].holders[:2]
+        steps = max(1, round((slider.max - slider.min) / slider.step))
+        value = slider.min + slider.step * ((7 * index + 3) % (steps + 1))
+        if value == explorer.values[name]:
+            continue
+        start = time.perf_counter()
+        slider.value = min(value, slider.max)
+        times.append(1000 * (time.perf_counter() - start))
+        assert abs(box.value - slider.value) < 1e-9
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--moves", type=int, default=100, help="moves of each explorer")
+    count = parser.parse_args().moves
+    print(f"{'explorer':<28}{'median':>10}{'95 %':>10}   KB / picture")
+    for name, make in EXPLORERS.items():
+        explorer = make()
+        moves(explorer, 5)  # the first draw sets the stage
+        times = sorted(moves(explorer, count))
+        high = times[int(0.95 * (len(times) - 1))]
+        size = len(explorer.image.value) / 1000
+        print(f"{name:<28}{statistics.median(times):>7.1f} ms{high:>7.1f} ms{size:>10.0f}")
+
+
+if __name__ == "__main__":
+    main()

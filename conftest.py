@@ -1,0 +1,19 @@
+"""Settings of all tests, the notebooks' included: their kernels inherit the environment."""
+
+import os
+
+# A progress bar is for eyes: in a compared output it would only be noise.
+os.environ.setdefault("TQDM_DISABLE", "1")
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+    # Workers side by side, one thread each: two busy pools on two cores are many times slower.
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
+def pytest_xdist_auto_num_workers(config):
+    """One worker a processor, but not more than four (each loads torch: 0.5 GB)."""
+    if hasattr(os, "sched_getaffinity"):
+        processors = len(os.sched_getaffinity(0))
+    else:
+        processors = os.cpu_count() or 1
+    return min(processors, 4)

@@ -1,0 +1,40 @@
+"""The house rules of the notebooks: each yields what is wrong, in which cell, and what to do.
+
+A rule is a function from a notebook to sentences, none if all is well. `tests/test_notebooks.py`
+applies all of them to every notebook; `tests/test_house_rules.py` breaks each of them once.
+"""
+
+from . import code_rules, output_rules, text_rules
+from .notebook import Cell, Notebook
+
+RULES = (
+    code_rules.executed_in_order,
+    code_rules.code_is_plain_python,
+    code_rules.cells_are_short,
+    code_rules.lines_are_narrow,
+    code_rules.prose_between_code,
+    code_rules.bootstrap_is_first,
+    code_rules.settings_cell,
+    code_rules.markers_count,
+    code_rules.ignored_output_has_a_claim,
+    output_rules.outputs_stored,
+    output_rules.no_error_stored,
+    output_rules.no_stderr_stored,
+    output_rules.images_have_alt_text,
+    output_rules.no_widgets_stored,
+    output_rules.no_library_reprs,
+    output_rules.no_machine_path,
+    output_rules.no_registry_host,
+    output_rules.stored_form,
+    output_rules.small_enough,
+    text_rules.headings_in_order,
+    text_rules.closing_sections,
+    text_rules.links_resolve,
+    text_rules.colab_opens_this_notebook,
+    text_rules.markdown_pictures,
+    text_rules.folds_are_well_formed,
+    text_rules.predictions_have_answers,
+    text_rules.exercises_have_solutions,
+)
+
+__all__ = ["RULES", "Cell", "Notebook"]

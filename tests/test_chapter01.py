@@ -1,0 +1,119 @@
+r"""Notebook 01 against the package, and its exercises against answers that nobody listed."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from notebook_code import definitions
+from test_checks import quiet
+from vae_course import checks, losses, models, training
+
+NOTEBOOK = "01_autoencoders"
+
+
+def test_small_autoencoder_is_the_packages():
+    torch.manual_seed(3)
+    own = definitions(NOTEBOOK, "SmallAutoencoder").SmallAutoencoder(latent_dim=4)
+    torch.manual_seed(3)
+    packaged = models.DenseAutoencoder(latent_dim=4)
+    image = torch.rand(5, 1, 28, 28)
+    assert torch.equal(own.reconstruct(image), packaged.reconstruct(image))
+
+
+def _reconstruction_loss(model, image):
+    return losses.mse_per_image(image, model.reconstruct(image)).mean()
+
+
+def test_the_loop_written_out_ends_where_fit_ends():
+    notebook = definitions(NOTEBOOK, "train_autoencoder", "SEED", "BATCH_SIZE")
+    images = torch.rand(150, 1, 28, 28)
+    by_loop, by_fit = (_fresh_autoencoder(seed=5) for _ in range(2))
+    errors = notebook.train_autoencoder(by_loop, images, epochs=2, learning_rate=1e-3)
+    history = training.fit(
+        by_fit,
+        _reconstruction_loss,
+        images,
+        epochs=2,
+        batch_size=notebook.BATCH_SIZE,
+        learning_rate=1e-3,
+        seed=notebook.SEED,
+        progress=False,
+    )
+    assert torch.allclose(by_loop.reconstruct(images), by_fit.reconstruct(images), atol=1e-5)
+    assert errors == pytest.approx(history["train_loss"], rel=1e-4)
+
+
+def _fresh_autoencoder(seed):
+    torch.manual_seed(seed)
+    return models.DenseAutoencoder(latent_dim=3, hidden=20)
+
+
+def test_the_exercise_is_the_packages_loss():
+    image, other = torch.rand(6, 1, 4, 5), torch.rand(6, 1, 4, 5)
+    reference = checks.exercise("mse_per_image").reference
+    assert torch.allclose(reference(image, other), losses.mse_per_image(image, other))
+
+
+def _loop_only_first(image, reconstruction):
+    return ((image[0] - reconstruction[0]) ** 2).mean().repeat(len(image))
+
+
+# Wrong answers a student might write that no catalogue holds, and a word the hint must contain.
+UNLISTED = {
+    "mse_per_image": [
+        (lambda x, y: ((x - y) ** 4).flatten(1).mean(1), "too small"),
+        (lambda x, y: ((x + y) ** 2).flatten(1).mean(1), "perfect reconstruction"),
+        (lambda x, y: ((x - y) ** 2).flatten(1).var(1), "too small"),
+        (lambda x, y: ((x - y) ** 2).flatten(1).median(1).values, "too small"),
+        (lambda x, y: ((x - y) ** 2).flatten(1).amax(1), "too large"),
+        (_loop_only_first, "differ"),
+        (lambda x, y: [((a - b) ** 2).mean().item() for a, b in zip(x, y)], "list"),
+        (lambda x, y: F.binary_cross_entropy(y, x, reduction="none").flatten(1).mean(1), "large"),
+    ],
+    "pca_reconstruct": [
+        (lambda x, k: x, "differ"),
+        (lambda x, k: x.mean(0).expand_as(x), "k = P"),
+        (lambda x, k: torch.linalg.svd(x)[0], "shape"),
+        (lambda x, k: torch.flip(checks.exercise("pca_reconstruct").reference(x, k), [0]), "order"),
+        (lambda x, k: 2 * checks.exercise("pca_reconstruct").reference(x, k), "twice"),
+        (lambda x, k: checks.exercise("pca_reconstruct").reference(x, k).numpy(), "ndarray"),
+    ],
+    "denoising_loss": [
+        (lambda m, c, n: F.mse_loss(m(n), c) + F.mse_loss(m(c), c), "too large"),
+        (lambda m, c, n: F.mse_loss(m(n), c) / 2, "half"),
+        (lambda m, c, n: F.mse_loss(m((n + c) / 2), c), "value"),
+        (lambda m, c, n: -F.mse_loss(m(n), c), "sign"),
+        (lambda m, c, n: F.mse_loss(m(n), c) / len(c), "factor of the size clean.shape[0]"),
+        (lambda m, c, n: F.mse_loss(m(m(n)), c), "differ"),
+    ],
+    "compression_ratio": [
+        (lambda s, d: s[1] * s[2] * 3 / d, "alue"),
+        (lambda s, d: 2 * s[0] * s[1] * s[2] / d, "twice"),
+        (lambda s, d: str(s[0] * s[1] * s[2] / d), "str"),
+        (lambda s, d: (s[0] * s[1] * s[2]) ** 0.5 / d, "too small"),
+        (lambda s, d: s[0] * s[1] * s[2] / (d + 1), "too small"),
+        (lambda s, d: 392.0, "hard-coded"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "name, wrong, words",
+    [(name, wrong, words) for name, rows in UNLISTED.items() for wrong, words in rows],
+    ids=[f"{name}-{i}" for name, rows in UNLISTED.items() for i in range(len(rows))],
+)
+def test_unlisted_answer_is_rejected_with_a_hint_that_helps(name, wrong, words):
+    for seed in (1, 20, 300):
+        verdict, _ = quiet(name, wrong, seed)
+        assert verdict.status == "wrong" and verdict.mistake is None, verdict
+        assert words in verdict.hint, verdict.hint
+
+
+def test_hard_coded_mnist_ratio_fails():
+    assert not quiet("compression_ratio", lambda shape, latent_dim: 392.0)[0].passed
+
+
+def test_catalogue_holds_for_numpy_style_answers():
+    right = lambda shape, latent_dim: np.float64(np.prod(shape) / latent_dim)  # noqa: E731
+    assert quiet("compression_ratio", right)[0].passed

@@ -1,0 +1,231 @@
+"""The rules themselves: a good notebook passes all of them, a bad one is caught by each."""
+
+import copy
+import re
+
+import pytest
+
+from house_rules import RULES, Notebook
+from house_rules import code_rules as code
+from house_rules import output_rules as output
+from house_rules import text_rules as text
+from vae_course.notebook_tools import WIDGET_VIEW, bootstrap_source, clean, repository_address
+
+SOLUTION = "def double(x):\n    return 2 * x"
+PLACE = repository_address().removeprefix("https://github.com")
+BADGE = (
+    "[![Open this notebook in Colab](curve.png)]"
+    f"(https://colab.research.google.com/github{PLACE}/blob/main/notebooks/00_doubling.ipynb)"
+)
+FOLD = "<details><summary>{}</summary>\n\n{}\n\n</details>"
+PNG = {
+    "output_type": "display_data",
+    "data": {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure size 600x350 with 1 Axes>"},
+    "metadata": {"image/png": {"alt": "A falling curve: the loss over three epochs."}},
+}
+
+
+def markdown(source):
+    return {"cell_type": "markdown", "metadata": {}, "source": source}
+
+
+def python(source, *outputs):
+    return {"cell_type": "code", "metadata": {}, "source": source, "outputs": list(outputs)}
+
+
+def stdout(written):
+    return {"output_type": "stream", "name": "stdout", "text": written}
+
+
+@pytest.fixture
+def good(tmp_path):
+    """A small notebook that keeps every rule; [position] of its cells is used below."""
+    (tmp_path / "README.md").write_text("# The notation table\n", encoding="utf-8")
+    (tmp_path / "curve.png").write_bytes(b"")
+    cells = [
+        markdown(f"# Doubling\n\n{BADGE}\n\nSee [symbols](README.md#the-notation-table)."),  # 0
+        python(bootstrap_source()),  # 1
+        python("import math\n\nfrom vae_course import checks"),  # 2
+        markdown("## Settings"),  # 3
+        python("SEED = 0  # of every random number"),  # 4
+        markdown("## One\n\n**Predict** the loss.\n\n" + FOLD.format("Answer", "About 3.")),  # 5
+        python("# NBVAL_IGNORE_OUTPUT\nloss = math.pi\nprint(loss)", stdout("3.14\n")),  # 6
+        python('print("seen")', stdout("seen\n"), PNG),  # 7
+        python("assert 3 < loss < 4"),  # 8
+        markdown("![A falling curve, the loss over epochs.](curve.png) $x$ [up](#One)"),  # 9
+        markdown("## Exercises\n\nWrite `double`."),  # 10
+        python('def double(x): ...\n\n\nchecks.check("double", double)'),  # 11
+        markdown(FOLD.format("Solution", f"```python\n{SOLUTION}\n```")),  # 12
+        markdown("## Summary\n\n## Quiz\n\n" + "\n\n".join([FOLD.format("Q", "A")] * 3)),  # 13
+        markdown("## Glossary\n\n## References\n\n[paper](https://arxiv.org/abs/1312.6114)"),  # 14
+    ]
+    raw = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    number = 0
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            number += 1
+            cell["execution_count"] = number
+    return Notebook(tmp_path / "00_doubling.ipynb", clean(raw), solutions={"double": SOLUTION})
+
+
+def source(position, old, new):
+    """A change: replace text in the source of one cell."""
+
+    def change(raw):
+        cell = raw["cells"][position]
+        assert old in cell["source"]
+        cell["source"] = cell["source"].replace(old, new)
+
+    return change
+
+
+def outputs(position, *stored):
+    """A change: store these outputs in one cell."""
+    return lambda raw: raw["cells"][position].update(outputs=list(stored))
+
+
+def shown(position, **data):
+    return outputs(position, {"output_type": "display_data", "metadata": {}, "data": data})
+
+
+def no_outputs(raw):
+    for cell in raw["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"] = []
+
+
+def doubled_cell(position):
+    return lambda raw: raw["cells"].insert(position, copy.deepcopy(raw["cells"][position]))
+
+
+def nine_lines(*positions):
+    def change(raw):
+        for position in positions:
+            raw["cells"][position]["source"] = "\n" * 9 + "x = 1"
+
+    return change
+
+
+def dropped_cell(position):
+    return lambda raw: raw["cells"].pop(position)
+
+
+LONG = "\n".join(["x = 1"] * 21)
+WIDGET = {WIDGET_VIEW: {"model_id": "1"}, "text/plain": "An explorer."}
+ERROR = {"output_type": "error", "ename": "ValueError", "evalue": "", "traceback": []}
+WARNING = {"output_type": "stream", "name": "stderr", "text": "a warning\n"}
+
+BREAKS = [
+    (code.executed_in_order, dropped_cell(8), "execution count"),
+    (code.executed_in_order, lambda raw: raw["cells"][8].update(execution_count=None),
+     "count None"),
+    (code.code_is_plain_python, source(8, "assert", "%time assert"), "magics"),
+    (code.code_is_plain_python, source(2, "import checks", "import *"), "imports \\*"),
+    (code.cells_are_short, source(8, "assert", LONG + "\nassert"), "over 20 lines in 1 of 7"),
+    (code.cells_are_short, source(8, "assert", 2 * LONG + "\nassert"), "has 42 lines"),
+    (code.cells_are_short, nine_lines(4, 6, 7, 8), "median"),
+    (code.cells_are_short, lambda raw: raw.update(cells=raw["cells"][:1]), "no code cell"),
+    (code.lines_are_narrow, source(8, "4", "4  # " + "x" * 80), "line 1 has 103 columns"),
+    (code.prose_between_code, doubled_cell(7), "fourth code cell"),
+    (code.bootstrap_is_first, source(1, "-q", "-e"), "bootstrap"),
+    (code.bootstrap_is_first, dropped_cell(1), "bootstrap"),
+    (code.settings_cell, source(3, "Settings", "Choices"), "found 0"),
+    (code.settings_cell, source(4, "SEED", "seed"), "capitals"),
+    (code.settings_cell, source(4, "  # of every random number", ""), "without a comment"),
+    (code.settings_cell, source(4, "SEED = 0", ""), "sets nothing"),
+    (code.settings_cell, lambda raw: raw["cells"].extend(raw["cells"][3:5]), "found 2"),
+    (code.settings_cell, lambda raw: raw["cells"].extend([raw["cells"].pop(3) for _ in "ab"]),
+     "first four"),
+    (code.markers_count, source(6, "math.pi", "math.pi  # NBVAL_IGNORE_OUTPUT"), "its own"),
+    (code.markers_count, source(8, "assert", "# NBVAL_SKIP\nassert"), "marked skipped"),
+    (code.markers_count, lambda raw: raw["cells"][8]["metadata"].update(tags=["raises-exception"]),
+     "marked raises"),
+    (code.ignored_output_has_a_claim, dropped_cell(8), "no claim cell"),
+    (code.ignored_output_has_a_claim, source(8, "assert", "# NBVAL_IGNORE_OUTPUT\nassert"),
+     "no claim cell"),
+    (code.ignored_output_has_a_claim, source(8, "assert 3 < loss < 4", "assert True"), "no claim"),
+    (code.ignored_output_has_a_claim, source(8, "loss", "SEED"), "share no variable"),
+    (code.ignored_output_has_a_claim, source(8, "loss", "math.e"), "share no variable|no claim"),
+    (code.ignored_output_has_a_claim, source(8, "assert", "def never():\n    assert"), "no claim"),
+    (code.ignored_output_has_a_claim, source(7, "print", "# NBVAL_IGNORE_OUTPUT\nprint"),
+     "share no variable"),
+    (code.ignored_output_has_a_claim, outputs(6), "stores none"),
+    (code.ignored_output_has_a_claim, doubled_cell(7), "next two code cells"),
+    (output.outputs_stored, no_outputs, "no cell stores"),
+    (output.outputs_stored, outputs(7), "prints, but"),
+    (output.no_error_stored, outputs(7, ERROR), "ValueError"),
+    (output.no_stderr_stored, outputs(7, WARNING), "a warning"),
+    (output.images_have_alt_text, outputs(7, PNG | {"metadata": {}}), "alt text ''"),
+    (output.images_have_alt_text, outputs(7, PNG | {"metadata": {"image/png": {"alt": "loss"}}}),
+     "alt text 'loss'"),
+    (output.no_widgets_stored, shown(7, **WIDGET), "widget view"),
+    (output.no_widgets_stored, shown(7, **{"text/plain": "VBox(children=(Image(value=b''),))"}),
+     "bare widget"),
+    (output.no_widgets_stored, lambda raw: raw["metadata"].update(widgets={}), "widget state"),
+    (output.no_library_reprs, shown(7, **{"text/plain": "[<matplotlib.lines.Line2D>]"}),
+     "own text"),
+    (output.no_library_reprs, shown(7, **{"text/plain": "<object at 0x7f00aa00bb00>"}), "own text"),
+    (output.no_library_reprs, shown(7, **{"text/html": '<table class="dataframe">'}), "own text"),
+    (output.no_machine_path, source(8, "4", "4  # as in /home/me/course"), "/home/me"),
+    (output.no_machine_path, outputs(7, stdout("wrote C:\\Users\\me\n")), "Users"),
+    (output.no_machine_path, source(9, "$x$", "see /tmp/x"), "/tmp/x"),
+    (output.no_registry_host, source(9, "$x$", "https://py" + "pi.org/project/torch"), "package"),
+    (output.stored_form, lambda raw: raw["metadata"].update(colab={}), "its metadata"),
+    (output.stored_form, lambda raw: raw["cells"][8]["metadata"].update(scrolled=True),
+     "cell 9 .* its metadata"),
+    (output.stored_form, lambda raw: raw["cells"][8].update(id=raw["cells"][7]["id"]), "its id"),
+    (output.stored_form, outputs(7, stdout(" 50%|█████     | 5/10 [00:01<00:01]\n")),
+     "its outputs"),
+    (output.small_enough, outputs(7, stdout("x" * 1_500_000)), "1.5 MB"),
+    (text.headings_in_order, source(0, "# Doubling", "## Doubling"), "found 0"),
+    (text.headings_in_order, source(5, "## One", "# One"), "found 2"),
+    (text.headings_in_order, source(3, "## Set", "### Set"), "level 3 under one of level 1"),
+    (text.headings_in_order, lambda raw: raw["cells"].insert(0, raw["cells"].pop(2)), "first cell"),
+    (text.closing_sections, source(13, "Summary", "In short"), '"summary"'),
+    (text.closing_sections, source(13, "<details>", "<div>"), "0 folded answers"),
+    (text.closing_sections, source(13, "## Quiz", "## Quiz\n\n## Other"), "0 folded answers"),
+    (text.links_resolve, source(0, "README.md", "READYOU.md"), "leads nowhere"),
+    (text.links_resolve, source(0, "#the-notation-table", "#The-notation-table"), "no heading"),
+    (text.links_resolve, source(9, "curve.png", "bend.png"), "leads nowhere"),
+    (text.links_resolve, source(0, "(curve.png", "(bend.png"), "leads nowhere"),
+    (text.links_resolve, source(9, "#One", "#Two"), "no heading"),
+    (text.links_resolve, source(14, "arxiv.org", "arxiv"), "no host"),
+    (text.links_resolve, source(14, "[paper](https:", "[paper](file:"), "neither relative"),
+    (text.links_resolve, source(9, "[up](#One)", '<a href="nowhere.md">up</a>'), "leads nowhere"),
+    (text.colab_opens_this_notebook, source(0, "00_doubling", "01_tripling"), "no link"),
+    (text.colab_opens_this_notebook, source(0, "/github/", "/github/me/"), "no link"),
+    (text.colab_opens_this_notebook, source(0, BADGE, ""), "no link"),
+    (text.markdown_pictures, source(9, "A falling curve, the loss over epochs.", "curve"),
+     "'curve'"),
+    (text.markdown_pictures, source(0, "Open this notebook in Colab", "Colab"), "'Colab'"),
+    (text.markdown_pictures, source(9, "$x$", '<img src="curve.png">'), "alt text ''"),
+    (text.markdown_pictures, source(9, "curve.png", "data:image/png;base64,iVBORw0KGgo="),
+     "base64"),
+    (text.markdown_pictures, lambda raw: raw["cells"][9].update(attachments={"a": {}}), "base64"),
+    (text.folds_are_well_formed, source(5, "</summary>\n\n", "</summary>\n"), "empty line"),
+    (text.folds_are_well_formed, source(5, "</details>", ""), "opens 1 folds and closes 0"),
+    (text.folds_are_well_formed, source(5, "<summary>Answer</summary>", ""), "empty line"),
+    (text.predictions_have_answers, source(5, "<details>", "<div>"), "prediction"),
+    (text.exercises_have_solutions, source(11, 'checks.check("double", double)', "double(2)"),
+     "'double' is missing"),
+    (text.exercises_have_solutions, source(11, '"double"', '"triple"'), "no exercise of this"),
+    (text.exercises_have_solutions, source(12, "2 * x", "x * 2"), "no folded"),
+    (text.exercises_have_solutions, source(12, "<details>", "<div>"), "no folded"),
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_a_good_notebook_passes(rule, good):
+    assert list(rule(good)) == []
+
+
+@pytest.mark.parametrize(("rule", "change", "words"), BREAKS)
+def test_a_bad_notebook_is_caught(rule, change, words, good):
+    raw = copy.deepcopy(good.raw)
+    change(raw)
+    problems = list(rule(Notebook(good.path, raw, solutions=good.solutions)))
+    assert any(re.search(words, problem) for problem in problems), problems
+
+
+def test_every_rule_is_broken_once():
+    assert {rule for rule, *_ in BREAKS} == set(RULES)

@@ -1,0 +1,48 @@
+r"""What the student reads: one box, no traceback."""
+
+import textwrap
+from dataclasses import dataclass
+
+WIDTH = 78
+_TITLES = {
+    "passed": "✓ {name}: passed",
+    "wrong": "✗ {name}: not right yet",
+    "not attempted": "… {name}: not attempted yet",
+    "error": "! {name}: your function raised an error",
+}
+
+
+class CheckFailed(AssertionError):
+    r"""Raised instead of only printed while nbgrader grades; its message is the box."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    r"""The result of a check.
+
+    status    "passed", "wrong", "not attempted" or "error"
+    mistake   identifier of the recognised mistake ("a+b" for two at once), or None
+    hint      the sentence shown: it names the slip, not the solution
+    example   one input with what was expected and what came, or ""
+    """
+
+    exercise: str
+    status: str
+    mistake: str | None = None
+    hint: str = ""
+    example: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.status == "passed"
+
+    def __str__(self) -> str:
+        lines = ["┌─ " + _TITLES[self.status].format(name=self.exercise)]
+        for paragraph in self.hint.splitlines():
+            lines += ["│  " + line for line in textwrap.wrap(paragraph, WIDTH - 3) or [""]]
+        if self.example:
+            lines += ["│"] + ["│  " + line for line in self.example.splitlines()]
+        return "\n".join([*lines, "└─"])
+
+    def _ipython_display_(self) -> None:
+        r"""Nothing: the box was printed already."""

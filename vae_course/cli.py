@@ -1,0 +1,179 @@
+"""The command line: parses, calls, reports. The work of each subcommand is in its own module."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from vae_course import __version__
+
+
+class _BadArgument(Exception):
+    """An argument that only the work itself can judge, for example a name that does not exist."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that says what is wrong in one line and leaves with exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _example(text: str) -> dict[str, object]:
+    return {
+        "epilog": f"example:\n  {text}",
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="vae-course",
+        description="Tools of the course on variational autoencoders.",
+        **_example("vae-course notebooks run 01"),
+    )
+    parser.add_argument("--version", action="version", version=f"vae-course {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    notebooks = commands.add_parser(
+        "notebooks",
+        help="re-execute the notebooks in place, or check what they store",
+        description="Re-execute the notebooks in place, or check what they store.",
+        **_example("vae-course notebooks check"),
+    )
+    actions = notebooks.add_subparsers(dest="action", metavar="ACTION", required=True)
+    run = actions.add_parser(
+        "run",
+        help="re-execute in place and store clean outputs",
+        description="Re-execute notebooks in place and store clean outputs: no timing, no progress "
+        "bars, no widget state. A notebook that fails is left as it was.",
+        **_example("vae-course notebooks run 01 02"),
+    )
+    check = actions.add_parser(
+        "check",
+        help="run and compare with the stored outputs (nbval, strict)",
+        description="Run notebooks in a fresh kernel and compare every output with the stored one.",
+        **_example("vae-course notebooks check 01_autoencoders"),
+    )
+    for action in (run, check):
+        action.add_argument(
+            "names", nargs="*", metavar="NAME", help="01, 01_autoencoders or a path (default: all)"
+        )
+        action.add_argument(
+            "--folder", type=Path, help="where the notebooks are (default: those of the checkout)"
+        )
+    run.set_defaults(work=_notebooks_run)
+    check.set_defaults(work=_notebooks_check)
+    _add_train(commands)
+    return parser
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    train = commands.add_parser(
+        "train",
+        help="a long training run with a log, checkpoints and a model card",
+        description="Train a model and write into --out: log.csv, checkpoint.safetensors while it "
+        "runs, and at the end model.safetensors with its card, model.json.",
+        **_example("vae-course train --model gpt --preset minutes --out runs/shakespeare"),
+    )
+    train.add_argument("--model", required=True, choices=["gpt"], help="what to train")
+    train.add_argument("--dataset", metavar="NAME", help="for gpt: shakespeare, python-docs or "
+                       "the path of a text file (default: shakespeare)")  # fmt: skip
+    train.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="made if missing")
+    train.add_argument("--steps", type=_whole, metavar="N", help="optimizer steps in all")
+    train.add_argument("--seed", type=int, metavar="N", help="of every random number (default: 0)")
+    train.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    train.add_argument("--device", metavar="NAME", default="auto", help="cpu, cuda (default: auto)")
+    gpt = train.add_argument_group("--model gpt")
+    gpt.add_argument("--preset", choices=["minutes", "hour"], help="settings to start from")
+    for name, help_text in {
+        "layers": "blocks", "heads": "attention heads a block", "width": "channels",
+        "block-size": "characters of context", "batch-size": "windows a step",
+    }.items():  # fmt: skip
+        gpt.add_argument(f"--{name}", type=_whole, metavar="N", help=help_text)
+    gpt.add_argument("--dropout", type=float, metavar="P", help="share of values dropped")
+    gpt.add_argument("--learning-rate", type=float, metavar="X", help="the highest one")
+    gpt.add_argument("--precision", choices=["float32", "bfloat16"], help="of matrix products")
+    gpt.add_argument("--store", choices=["float32", "float16"], help="dtype of the stored weights")
+    train.set_defaults(work=_train)
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
+    return number
+
+
+_whole.__name__ = "whole number"  # in argparse's "invalid … value"
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from vae_course import train_gpt
+    from vae_course._files import DataError
+
+    try:
+        print(train_gpt.train_and_save(arguments))
+    except DataError as error:
+        print(f"vae-course: {error}", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        raise _BadArgument(str(error)) from None
+    return 0
+
+
+def _notebooks_run(arguments: argparse.Namespace) -> int:
+    from vae_course import notebook_tools
+
+    failures = 0
+    for path in _notebook_paths(arguments):
+        print(f"{path.stem} … ", end="", flush=True)
+        try:
+            seconds = notebook_tools.run_notebook(path)
+        except notebook_tools.NotebookFailed as failure:
+            failures += 1
+            print(f"failed, the stored notebook is unchanged\n\n{failure}\n")
+        else:
+            print(f"{seconds:.0f} s")
+    return 1 if failures else 0
+
+
+def _notebooks_check(arguments: argparse.Namespace) -> int:
+    from vae_course import notebook_tools
+
+    return notebook_tools.check_notebooks(_notebook_paths(arguments))
+
+
+def _notebook_paths(arguments: argparse.Namespace) -> list[Path]:
+    from vae_course import notebook_tools
+
+    try:
+        return notebook_tools.find_notebooks(arguments.names, folder=arguments.folder)
+    except (ValueError, FileNotFoundError) as error:
+        raise _BadArgument(str(error)) from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code: 0 done, 1 failed, 2 bad arguments, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):  # a Windows console or pipe may not know "…"
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.work(arguments)
+    except _BadArgument as error:
+        print(f"vae-course: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(
+            f"vae-course: this command needs {error.name}: "
+            'python -m pip install -e ".[test]" in a clone of the course',
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("\nvae-course: interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,249 @@
+r"""A character-level GPT in one flat file: tokenizer, windows, attention, blocks, sampling.
+
+Shapes stand beside each line: B sequences, T positions, C channels (the width), nh heads of
+hs = C / nh channels, V characters. The model returns logits; losses are nats per character.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+
+class CharTokenizer:
+    r"""Characters to integers and back: token i is the i-th of the sorted distinct characters.
+
+    Raises: ValueError from `encode` on a character that `text` did not hold.
+    """
+
+    def __init__(self, text: Iterable[str]):
+        self.characters = "".join(sorted(set(text)))
+        self._token = {character: token for token, character in enumerate(self.characters)}
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def encode(self, text: str) -> Tensor:
+        r"""A text of T characters → (T,) int64."""
+        try:
+            return torch.tensor([self._token[character] for character in text], dtype=torch.long)
+        except KeyError as unknown:
+            character = unknown.args[0]
+            raise ValueError(
+                f"the character {character!r} at {text.index(character)} is not among the "
+                f"{len(self)} known: {self.characters!r}; leave it out or replace it"
+            ) from None
+
+    def decode(self, tokens: Tensor | Iterable[int]) -> str:
+        r"""(T,) integers → a text of T characters."""
+        return "".join(self.characters[token] for token in torch.as_tensor(tokens).tolist())
+
+
+def split(tokens: Tensor, *, fraction: float = 0.9) -> tuple[Tensor, Tensor]:
+    r"""The first part for training, the rest for validation: text is not shuffled, it is cut."""
+    cut = int(fraction * len(tokens))
+    return tokens[:cut], tokens[cut:]
+
+
+def random_windows(
+    tokens: Tensor, length: int, count: int, *, generator: Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    r"""Windows from random places of a text, and the same windows one character later.
+
+    Shapes: tokens (N,) → context (count, length), targets (count, length)
+    Raises: ValueError if the text is too short.
+    """
+    if len(tokens) <= length:
+        raise ValueError(
+            f"{len(tokens)} tokens hold no window of {length} and a target: give more text"
+        )
+    starts = torch.randint(len(tokens) - length, (count, 1), generator=generator)  # (B, 1)
+    places = starts + torch.arange(length + 1)  # (B, T + 1)
+    window = tokens[places.to(tokens.device)]  # (B, T + 1)
+    return window[:, :-1], window[:, 1:]  # position t is to predict what stands at t + 1
+
+
+def language_model_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    r"""Mean negative log-probability of the characters that came, in nats per character.
+
+    Shapes: logits (B, T, V), targets (B, T) → ()
+    """
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def causal_mask(length: int, *, device: torch.device | None = None) -> Tensor:
+    r"""Who may look where: (T, T) bool, True at [t, s] where s ≤ t, the present and the past."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
+
+
+def attention_weights(query: Tensor, key: Tensor) -> Tensor:
+    r"""softmax(query · keyᵀ / √hs) over the past: row t says where position t looks.
+
+    Shapes: query, key (…, T, hs) → (…, T, T), rows sum to 1, zero above the diagonal
+    """
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (…, T, T)
+    mask = causal_mask(query.shape[-2], device=query.device)  # (T, T)
+    return scores.masked_fill(~mask, -math.inf).softmax(dim=-1)  # (…, T, T)
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    r"""Causal scaled dot-product attention, as it is written on paper.
+
+    Shapes: query, key, value (…, T, hs) → (…, T, hs)
+    Source: Vaswani et al. 2017, equation 1, with the decoder's mask.
+    """
+    return attention_weights(query, key) @ value  # (…, T, T) @ (…, T, hs)
+
+
+class CausalSelfAttention(nn.Module):
+    r"""nh heads side by side, each with its own queries, keys and values: (B, T, C) → (B, T, C).
+
+    `forward` calls PyTorch's fused kernel; `attention` above gives the same numbers (tested).
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+        self.project = nn.Linear(width, width, bias=False)
+
+    def split_heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        r"""Queries, keys and values of every head: (B, T, C) → three of (B, nh, T, hs)."""
+        parts = self.query_key_value(x).chunk(3, dim=-1)  # three of (B, T, C)
+        return tuple(part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = self.split_heads(x)  # (B, nh, T, hs) each
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+        mixed = mixed.transpose(1, 2).flatten(2)  # (B, nh, T, hs) → (B, T, C)
+        return F.dropout(self.project(mixed), self.dropout, self.training)
+
+
+class Block(nn.Module):
+    r"""Look around (attention), then think (feed-forward), each as an addition to the stream.
+
+    The norms stand before each part, as in GPT-2: the residual stream itself is never squeezed.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.norm_1 = nn.LayerNorm(width)
+        self.attention = CausalSelfAttention(width, heads, dropout)
+        self.norm_2 = nn.LayerNorm(width)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(width, 4 * width),  # (B, T, 4C)
+            nn.GELU(),
+            nn.Linear(4 * width, width),  # (B, T, C)
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm_1(x))  # (B, T, C)
+        return x + self.feed_forward(self.norm_2(x))  # (B, T, C)
+
+
+class CharGPT(nn.Module):
+    r"""A decoder-only transformer: (B, T) tokens → (B, T, V) logits of each next character.
+
+    block_size: the longest context, in characters; the model has no position beyond it
+    Raises: ValueError if the width can't be shared out among the heads, or T > block_size.
+    """
+
+    def __init__(
+        self, vocabulary: int, *, block_size: int = 64,
+        layers: int = 4, heads: int = 4, width: int = 128, dropout: float = 0.0,
+    ):  # fmt: skip
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} can't be shared out evenly among {heads} heads")
+        self.block_size = block_size
+        self.token_embedding = nn.Embedding(vocabulary, width)
+        self.position_embedding = nn.Embedding(block_size, width)
+        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.to_logits = nn.Linear(width, vocabulary)
+        self._start_small(layers)
+
+    def _start_small(self, layers: int) -> None:
+        # Small weights: the loss starts near log V. Each block adds twice to the stream; the
+        # division keeps the stream's size the same at any depth.
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif parameter.dim() == 2:
+                adds = name.endswith(("project.weight", "feed_forward.2.weight"))
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * layers if adds else 1))
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        r"""What and where: (B, T) → (B, T, C)."""
+        if tokens.shape[-1] > self.block_size:
+            raise ValueError(
+                f"{tokens.shape[-1]} tokens came, the model looks at {self.block_size} at most: "
+                "crop them, tokens[:, -model.block_size:]"
+            )
+        place = torch.arange(tokens.shape[-1], device=tokens.device)  # (T,)
+        return self.token_embedding(tokens) + self.position_embedding(place)  # (B, T, C)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embed(tokens)  # (B, T, C)
+        for block in self.blocks:
+            x = block(x)  # (B, T, C)
+        return self.to_logits(self.norm(x))  # (B, T, V)
+
+    @torch.no_grad()
+    def attention_maps(self, tokens: Tensor) -> list[Tensor]:
+        r"""Where every head of every layer looks: a list of (B, nh, T, T), one a layer."""
+        x, maps = self.embed(tokens), []
+        for block in self.blocks:
+            query, key, _ = block.attention.split_heads(block.norm_1(x))
+            maps.append(attention_weights(query, key))
+            x = block(x)
+        return maps
+
+    @torch.no_grad()
+    def generate(
+        self, tokens: Tensor, count: int, *,
+        temperature: float = 1.0, top_k: int | None = None, generator: Generator | None = None,
+    ) -> Tensor:  # fmt: skip
+        r"""Append `count` sampled characters, one after the other: (B, T) → (B, T + count).
+
+        Each is drawn given the last block_size ones, without dropout. temperature, top_k: see
+        `next_probs`. generator: the same seed, the same text.
+        """
+        training = self.training
+        self.eval()
+        for _ in range(count):
+            logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V): of the next character
+            chosen = sample_next(logits, temperature, generator, top_k=top_k)  # (B,)
+            tokens = torch.cat([tokens, chosen[:, None]], dim=1)  # one longer
+        self.train(training)
+        return tokens
+
+
+def next_probs(logits: Tensor, temperature: float = 1.0, *, top_k: int | None = None) -> Tensor:
+    r"""Probabilities of the next character after temperature and top-k: (B, V) → (B, V).
+
+    temperature: below 1 sharper, above 1 flatter; 0 puts everything on the largest logit
+    top_k: keep the k most likely characters only
+    """
+    if not temperature >= 0 or (top_k is not None and top_k < 1):
+        raise ValueError(f"got {temperature=}, {top_k=}; expected temperature ≥ 0 and top_k ≥ 1")
+    if temperature == 0:
+        return F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
+    if top_k is not None and top_k < logits.shape[-1]:
+        least = logits.topk(top_k, dim=-1).values[:, -1:]  # (B, 1): the k-th largest
+        logits = logits.masked_fill(logits < least, -math.inf)
+    return (logits / temperature).softmax(dim=-1)  # (B, V)
+
+
+def sample_next(
+    logits: Tensor, temperature: float = 1.0, generator: Generator | None = None, *, top_k=None
+) -> Tensor:
+    r"""Draw the next character, which need not be the most likely one: (B, V) → (B,) int64."""
+    probs = next_probs(logits, temperature, top_k=top_k)  # (B, V)
+    return torch.multinomial(probs, num_samples=1, generator=generator)[:, 0]  # (B,)

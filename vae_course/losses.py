@@ -1,0 +1,183 @@
+r"""Losses, per image and in nats.
+
+Every function sums over pixels and latent dimensions and leaves the batch alone: a tensor
+of shape (batch,) comes back. Averaging over the batch happens where you can see it, in the
+training step. That keeps the balance between reconstruction and KL exactly as derived
+(notebook 04 shows what happens to people who mix `mean` and `sum`).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def _same_shape(**tensors: Tensor) -> None:
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if len(set(shapes.values())) > 1:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"expected the same shape everywhere, got {listed}")
+    first = next(iter(shapes))
+    if len(shapes[first]) < 2:
+        raise ValueError(
+            f"{first} has shape {shapes[first]}; expected a batch, (batch, …): "
+            f"add the batch dimension with {first}[None]"
+        )
+
+
+def _sum_per_image(values: Tensor) -> Tensor:
+    return values.flatten(start_dim=1).sum(dim=1)
+
+
+def mse_per_image(image: Tensor, reconstruction: Tensor) -> Tensor:
+    r"""Squared error of each image, averaged over its pixels.
+
+    Shapes: image, reconstruction (batch, …) → (batch,)
+    Units: squared pixel values, for pixels in [0, 1].
+    Raises: ValueError if the shapes differ (a silent broadcast would average wrong pairs).
+    """
+    _same_shape(image=image, reconstruction=reconstruction)
+    return (image - reconstruction).square().flatten(start_dim=1).mean(dim=1)
+
+
+def bernoulli_nll(logits: Tensor, image: Tensor) -> Tensor:
+    r"""−log p(image | logits) of each image under independent Bernoulli pixels, in nats.
+
+    Shapes: logits, image (batch, …) → (batch,)
+    Units: image pixels in [0, 1]; grey values are read as probabilities of a white pixel.
+    Raises: ValueError if the shapes differ or pixels lie outside [0, 1].
+    Source: Kingma & Welling 2014, appendix C.1.
+    """
+    _same_shape(logits=logits, image=image)
+    low, high = image.detach().aminmax() if image.numel() else (image.new_zeros(()),) * 2
+    if not (low >= 0 and high <= 1):  # written so that NaN fails too
+        raise ValueError(
+            f"image values run from {low:.3g} to {high:.3g}; expected pixels in [0, 1]: "
+            "divide by 255, or undo the normalisation"
+        )
+    return _sum_per_image(F.binary_cross_entropy_with_logits(logits, image, reduction="none"))
+
+
+def gaussian_nll(mean: Tensor, image: Tensor, *, std: float | Tensor = 1.0) -> Tensor:
+    r"""−log N(image; mean, std²) of each image, in nats; "MSE" is this with a choice of std.
+
+    Shapes: mean, image (batch, …); std a positive number, or a tensor that broadcasts → (batch,)
+    Raises: ValueError if the shapes differ or std is not positive.
+    Source: the Gaussian density; Kingma & Welling 2014, appendix C.2.
+    """
+    _same_shape(mean=mean, image=image)
+    std = torch.as_tensor(std, dtype=mean.dtype, device=mean.device)
+    if not (std > 0).all():
+        raise ValueError(f"std must be positive, got {std.min():.3g}; pass log_std.exp()")
+    return _sum_per_image(0.5 * ((image - mean) / std).square() + std.log() + 0.5 * LOG_2PI)
+
+
+def gaussian_kl(mean: Tensor, log_var: Tensor) -> Tensor:
+    r"""KL(N(mean, diag(exp(log_var))) ‖ N(0, I)) of each image, in nats.
+
+    Shapes: mean, log_var (batch, latent) → (batch,)
+    Raises: ValueError if the shapes differ.
+    Source: Kingma & Welling 2014, appendix B, sign flipped.
+    """
+    return _sum_per_image(gaussian_kl_per_dimension(mean, log_var))
+
+
+def gaussian_kl_per_dimension(mean: Tensor, log_var: Tensor) -> Tensor:
+    r"""The terms of `gaussian_kl` before they are summed over the latent dimensions, in nats.
+
+    Shapes: mean, log_var (batch, latent) → (batch, latent)
+    Raises: ValueError if the shapes differ.
+    """
+    _same_shape(mean=mean, log_var=log_var)
+    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var)
+
+
+def gaussian_kl_between(
+    mean_q: Tensor, log_var_q: Tensor, mean_p: Tensor, log_var_p: Tensor
+) -> Tensor:
+    r"""KL(q ‖ p) of each image between two diagonal Gaussians, in nats.
+
+    Shapes: all (batch, latent) → (batch,)
+    Raises: ValueError if the shapes differ.
+    Source: the integral of q log(q / p); `gaussian_kl` is the case mean_p = log_var_p = 0.
+    """
+    _same_shape(mean_q=mean_q, log_var_q=log_var_q, mean_p=mean_p, log_var_p=log_var_p)
+    spread = (log_var_q - log_var_p).exp()
+    shift = (mean_q - mean_p).square() * (-log_var_p).exp()
+    return _sum_per_image(0.5 * (spread + shift - 1 + log_var_p - log_var_q))
+
+
+def gaussian_log_prob(value: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    r"""log N(value; mean, diag(exp(log_var))), summed over the last dimension, in nats.
+
+    Shapes: value (…, latent), mean and log_var broadcast against it → (…)
+    """
+    squared = (value - mean).square() * (-log_var).exp()
+    return -0.5 * (squared + log_var + LOG_2PI).sum(dim=-1)
+
+
+def monte_carlo_kl(mean: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
+    r"""`gaussian_kl` estimated from samples: the average of log q(z) − log p(z), in nats.
+
+    Shapes: mean, log_var (batch, latent), noise (samples, batch, latent) → (batch,)
+    Raises: ValueError if the shapes do not fit.
+    """
+    _same_shape(mean=mean, log_var=log_var)
+    if noise.dim() != 3 or noise.shape[1:] != mean.shape:
+        raise ValueError(
+            f"noise has shape {tuple(noise.shape)}; expected (samples, {mean.shape[0]}, "
+            f"{mean.shape[1]}), standard normal draws"
+        )
+    latent = mean + (0.5 * log_var).exp() * noise
+    zero = torch.zeros_like(mean)
+    log_ratio = gaussian_log_prob(latent, mean, log_var) - gaussian_log_prob(latent, zero, zero)
+    return log_ratio.mean(dim=0)
+
+
+def negative_elbo(
+    logits: Tensor, image: Tensor, mean: Tensor, log_var: Tensor, beta: float = 1.0
+) -> Tensor:
+    r"""Bernoulli reconstruction + β · KL, averaged over the batch, in nats per image.
+
+    Shapes: logits, image (batch, …), mean, log_var (batch, latent) → scalar
+    Raises: ValueError if shapes differ, batches differ, or pixels lie outside [0, 1].
+    Source: Kingma & Welling 2014, equation 10, negated; β after Higgins et al. 2017.
+    """
+    if len(logits) != len(mean):
+        raise ValueError(
+            f"logits hold {len(logits)} images and mean {len(mean)}; expected the same batch"
+        )
+    return (bernoulli_nll(logits, image) + beta * gaussian_kl(mean, log_var)).mean()
+
+
+def iwae_bound(log_weights: Tensor) -> Tensor:
+    r"""Importance-weighted lower bound on log p(x): log of the mean weight, in nats.
+
+    Shapes: log_weights (samples, batch), each log p(x, z) − log q(z | x) → (batch,)
+    Raises: ValueError unless log_weights has two dimensions and at least one sample.
+    Source: Burda, Grosse & Salakhutdinov 2016, equation 8.
+    """
+    if log_weights.dim() != 2 or len(log_weights) == 0:
+        raise ValueError(
+            f"log_weights has shape {tuple(log_weights.shape)}; expected (samples, batch) "
+            "with at least one sample"
+        )
+    return torch.logsumexp(log_weights, dim=0) - math.log(len(log_weights))
+
+
+def free_bits_kl(mean: Tensor, log_var: Tensor, *, floor: float) -> Tensor:
+    r"""KL in which no latent dimension pays for its first `floor` nats (batch average).
+
+    Each dimension's KL is averaged over the batch, then raised to at least `floor`: below it
+    the gradient is zero, so no dimension is pushed to collapse.
+
+    Shapes: mean, log_var (batch, latent) → scalar
+    Raises: ValueError if the shapes differ or floor is negative.
+    Source: Kingma et al. 2016, section C.8 (free bits, here with one dimension a group).
+    """
+    if floor < 0:
+        raise ValueError(f"floor must be at least 0 nats, got {floor}")
+    return gaussian_kl_per_dimension(mean, log_var).mean(dim=0).clamp(min=floor).sum()

@@ -1,0 +1,270 @@
+"""Re-executing the notebooks, and the form in which they are stored.
+
+A stored notebook holds its outputs and nothing that changes from run to run: no timing, no widget
+state, no progress bars. What an explorer leaves behind is its plain sentence and its static figure,
+so that GitHub and a freshly opened JupyterLab show those instead of "Error displaying widget".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+_BOOTSTRAP = '''\
+# Installs the course where it is missing (Colab); does nothing where it is installed.
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("vae_course") is None:
+    home = "git+{address}"
+    spec = os.environ.get("VAE_COURSE_SPEC", home)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", spec], check=True)
+    importlib.invalidate_caches()'''
+
+_METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    # No version: it would change with every patch release of Python.
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+    },
+}
+_KEPT_CELL_METADATA = ("deletable", "editable", "jupyter", "nbgrader", "tags")
+_PROGRESS_BAR = re.compile(r"(\d+%\|.*\||\b\d+it ).*\[\d+:\d\d.*\]")
+# `fit` reads it: a bar that is never drawn can't reach a stored or a compared output.
+_NO_BARS = {"TQDM_DISABLE": "1"}
+_ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class NotebookFailed(RuntimeError):
+    """A cell of a notebook failed; the message names the notebook, the cell and the error."""
+
+
+def repository_address() -> str:
+    """The address of the repository, from the metadata of the installed package."""
+    from importlib.metadata import metadata
+
+    for entry in metadata("vae-course").get_all("Project-URL") or []:
+        label, _, address = entry.partition(", ")
+        if label == "Repository":
+            return address
+    raise RuntimeError(
+        "the metadata of vae-course names no Repository: look at [project.urls] in pyproject.toml "
+        "and install again (python -m pip install -e .)"
+    )
+
+
+def bootstrap_source() -> str:
+    """The source of the first code cell, the same in every notebook."""
+    return _BOOTSTRAP.format(address=repository_address())
+
+
+def find_notebooks(names: Sequence[str] = (), *, folder: Path | None = None) -> list[Path]:
+    """Paths of the named notebooks, of all without a name.
+
+    A name is `01`, `01_autoencoders`, `01_autoencoders.ipynb` or a path.
+    Raises: FileNotFoundError for a folder without notebooks; ValueError for a name that fits none.
+    """
+    found = [] if names else _known(folder)
+    for name in names:
+        if name.endswith(".ipynb") and Path(name).is_file():
+            matches = [Path(name)]
+        else:
+            known, start = _known(folder), f"{name.removesuffix('.ipynb')}_"
+            matches = [path for path in known if f"{path.stem}_".startswith(start)]
+            if not matches:
+                options = ", ".join(path.stem for path in known)
+                raise ValueError(f"no notebook is called {name!r}; there are: {options}")
+        found.extend(path for path in matches if path not in found)
+    return found
+
+
+def _known(folder: Path | None) -> list[Path]:
+    if folder is None:
+        checkout = Path(__file__).resolve().parent.parent / "notebooks"
+        folder = checkout if checkout.is_dir() else Path("notebooks")
+    known = sorted(path for path in folder.glob("*.ipynb") if not path.name.startswith("."))
+    if not known:
+        raise FileNotFoundError(
+            f"no notebook (*.ipynb) in {folder}: run this in a clone, or give --folder"
+        )
+    return known
+
+
+def read_notebook(path: Path) -> dict[str, Any]:
+    """The notebook as nested dictionaries, every source and text joined to one string.
+
+    Raises: NotebookFailed for a file that is no notebook, or one of another format.
+    """
+    try:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        version = notebook["nbformat"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotebookFailed(f"{path.name} is not a notebook: {error}") from None
+    if version != 4:
+        raise NotebookFailed(
+            f"{path.name} has notebook format {version}, expected 4: open it in JupyterLab and "
+            "save it"
+        )
+    for cell in notebook["cells"]:
+        cell["source"] = "".join(cell["source"])
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                output["text"] = "".join(output["text"])
+            for kind, content in output.get("data", {}).items():
+                if isinstance(content, list) and not kind.endswith("json"):
+                    output["data"][kind] = "".join(content)
+    return notebook
+
+
+def write_notebook(notebook: dict[str, Any], path: Path) -> None:
+    """Write as Jupyter does (one-space indent, lists of lines), whole or not at all."""
+    import nbformat
+
+    from vae_course._files import write_whole
+
+    text = nbformat.writes(nbformat.from_dict(notebook), version=4)
+    write_whole(path, f"{text}\n".encode())
+
+
+def clean(notebook: dict[str, Any]) -> dict[str, Any]:
+    """Bring a notebook into the stored form, in place; returns it.
+
+    Dropped: widget state, widget views (their text/plain stays), progress bars, timing, metadata
+    of editors. Cell ids that are missing or doubled are made from the cell's source.
+    """
+    notebook["metadata"] = json.loads(json.dumps(_METADATA))
+    notebook["nbformat"], notebook["nbformat_minor"] = 4, 5
+    seen: set[str] = set()
+    for cell in notebook["cells"]:
+        if cell.get("id") in seen or not cell.get("id"):
+            cell["id"] = _new_id(cell["source"], seen)
+        seen.add(cell["id"])
+        cell["metadata"] = {
+            key: cell["metadata"][key] for key in _KEPT_CELL_METADATA if key in cell["metadata"]
+        }
+        if cell["cell_type"] == "code":
+            outputs = map(_clean_output, cell["outputs"])
+            cell["outputs"] = _joined([output for output in outputs if output is not None])
+    return notebook
+
+
+def _joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Neighbouring pieces of one stream made one; a picture between them keeps its place."""
+    joined: list[dict[str, Any]] = []
+    for output in outputs:
+        before = joined[-1] if joined else {}
+        if output["output_type"] == "stream" and output["name"] == before.get("name"):
+            before["text"] += output["text"]
+        else:
+            joined.append(output)
+    return joined
+
+
+def _new_id(source: str, seen: set[str]) -> str:
+    count = 0
+    while (made := hashlib.sha256(f"{count}{source}".encode()).hexdigest()[:8]) in seen:
+        count += 1
+    return made
+
+
+def _clean_output(output: dict[str, Any]) -> dict[str, Any] | None:
+    if output["output_type"] == "stream":
+        lines = re.split(r"(?<=[\n\r])", output["text"])
+        kept = [line for line in lines if not _PROGRESS_BAR.search(line)]
+        if len(kept) < len(lines):  # what is left of a bar: its line ends
+            output["text"] = "".join(kept).strip("\r\n") + "\n"
+        return output if output["text"].strip() else None
+    if output["output_type"] in ("display_data", "execute_result"):
+        view = output["data"].pop(WIDGET_VIEW, None)
+        if _PROGRESS_BAR.search(output["data"].get("text/plain", "")):
+            return None
+        if view is not None and not output["data"]:
+            return None
+    return output
+
+
+def run_notebook(path: Path) -> float:
+    """Execute a notebook in its folder and store it clean; returns the seconds it took.
+
+    The kernel is the Python that runs this function. The file is replaced only when all cells ran.
+    Raises: NotebookFailed for an error in a cell or text on stderr, and the file stays as it was.
+    """
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from nbformat import from_dict
+
+    class ThisPython(AsyncKernelManager):
+        kernel_spec = KernelSpec(**get_kernel_dict())
+
+    notebook = from_dict(clean(read_notebook(path)))
+    running = [1]  # the number of the cell that runs, kept for the report
+    client = NotebookClient(
+        notebook,
+        kernel_manager_class=ThisPython,
+        resources={"metadata": {"path": str(path.parent)}},
+        timeout=1800,
+        allow_errors=False,
+        record_timing=False,
+        store_widget_state=False,
+        on_cell_start=lambda cell, cell_index: running.append(cell_index + 1),
+    )
+    start = time.perf_counter()
+    try:
+        # stderr: what the kernel process says about itself. What cells write there is captured.
+        client.execute(env=os.environ | _NO_BARS, stderr=subprocess.DEVNULL)
+    except CellExecutionError as error:
+        lines = _ANSI_COLOUR.sub("", error.traceback).strip().splitlines()
+        raise _failure(path, notebook, running[-1], "\n".join(lines[-12:])) from None
+    except (CellTimeoutError, DeadKernelError) as error:
+        raise _failure(path, notebook, running[-1], str(error).splitlines()[0]) from None
+    seconds = time.perf_counter() - start
+    cleaned = clean(json.loads(json.dumps(notebook)))
+    for number, cell in enumerate(cleaned["cells"], start=1):
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":
+                problem = f"wrote to stderr, which nbval can't compare:\n{output['text'].rstrip()}"
+                raise _failure(path, notebook, number, problem)
+    write_notebook(cleaned, path)
+    return seconds
+
+
+def _failure(path: Path, notebook: dict, number: int, problem: str) -> NotebookFailed:
+    """Notebook, cell and problem in one block."""
+    source = notebook["cells"][number - 1]["source"].splitlines()
+    shown = [f"    | {line}" for line in source[:12]]
+    if len(source) > 12:
+        shown.append(f"    | … {len(source) - 12} more lines")
+    told = [f"    {line}" for line in problem.splitlines()]
+    return NotebookFailed("\n".join([f"{path.name}, cell {number}:", *shown, "", *told]))
+
+
+def check_notebooks(paths: Sequence[Path]) -> int:
+    """Run nbval strictly over the notebooks, one kernel each; returns 0 if all outputs agree."""
+    for name in ("nbval", "pytest", "xdist"):
+        importlib.import_module(name)  # what is missing is said here, not by pytest's usage message
+
+    command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider"]
+    command += ["--nbval", "--nbval-current-env", "--dist=loadfile"]
+    command += [f"--numprocesses={'auto' if len(paths) > 1 else 0}", *map(str, paths)]
+    return 1 if subprocess.run(command, env=os.environ | _NO_BARS).returncode else 0

@@ -1,0 +1,57 @@
+r"""A matplotlib figure that is redrawn in milliseconds: what stands still is drawn once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from vae_course._pictures import fast_png
+from vae_course._style import HOUSE_STYLE
+
+
+class LiveFigure:
+    r"""A figure of which a few artists move. Change them, then ask for the `png`.
+
+    Make the figure inside `house_figure`. After a change of anything else (limits, ticks, a
+    title) call `refresh`, which is a full draw: about 40 ms where `png` alone takes 5 to 10.
+    """
+
+    def __init__(self, figure: Figure, moving: Sequence[Artist]):
+        self.figure = figure
+        self.moving = sorted(moving, key=lambda artist: artist.get_zorder())
+        self._canvas = FigureCanvasAgg(figure)
+        for artist in self.moving:
+            artist.set_animated(True)
+        self._fixed = None
+
+    def refresh(self) -> None:
+        r"""Draw what stands still, once more."""
+        with matplotlib.rc_context(HOUSE_STYLE):
+            self._canvas.draw()
+        self.figure.set_layout_engine("none")  # laid out once: nothing jumps while it moves
+        self._fixed = self._canvas.copy_from_bbox(self.figure.bbox)
+
+    def png(self) -> bytes:
+        r"""The picture as it stands now."""
+        if self._fixed is None:
+            self.refresh()
+        self._canvas.restore_region(self._fixed)
+        renderer = self._canvas.get_renderer()
+        for artist in self.moving:
+            artist.draw(renderer)
+        size = self._canvas.get_width_height()
+        return fast_png(Image.frombuffer("RGBA", size, self._canvas.buffer_rgba()).convert("RGB"))
+
+
+def house_figure(width: float, height: float) -> Figure:
+    r"""An empty figure in the house style, width × height inches, laid out by matplotlib.
+
+    Add axes and artists inside `with matplotlib.rc_context(HOUSE_STYLE):`.
+    """
+    with matplotlib.rc_context(HOUSE_STYLE):
+        return Figure(figsize=(width, height), layout="constrained")

@@ -1,0 +1,174 @@
+r"""The explorer of chapter 08: what a GPT expects next, and where it looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib
+import numpy as np
+
+from vae_course._style import HOUSE_STYLE, PALETTE
+from vae_course.widgets._controls import Choice, Slider, Text
+from vae_course.widgets._core import Explorer
+from vae_course.widgets._drawing import LiveFigure, house_figure
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vae_course.gpt import CharGPT, CharTokenizer
+
+LONGEST = 40  # characters of the prompt that are shown; more would be too small to read
+BARS = 12  # characters whose probabilities are drawn
+
+
+def gpt_explorer(
+    model: CharGPT,
+    tokenizer: CharTokenizer,
+    *,
+    prompt: str = "ROMEO:\nWhat light through yonder",
+    title: str = "what comes next, and where the model looks",
+) -> Explorer:
+    r"""The prompt in boxes shaded by attention, the next character's probabilities, the map.
+
+    The cursor chooses a character. The bars say what the model expects *after* it, once
+    temperature and top-k have been applied (the marks: before). The boxes and the outlined row of
+    the map say where one head looks from there. Type a prompt and press Enter; a line break is
+    written \n, and characters that the model doesn't know are left out.
+    """
+    import torch
+
+    from vae_course.gpt import next_probs
+
+    layers, heads = len(model.blocks), model.blocks[0].attention.heads
+    looks = {
+        f"layer {layer + 1}, head {head + 1}": (layer, head)
+        for layer in range(layers)
+        for head in range(heads)
+    }
+    averages = {f"layer {layer + 1}, all heads": (layer, None) for layer in range(layers)}
+    longest = min(LONGEST, model.block_size)
+    cached: dict[str, tuple[Tensor, list[Tensor]]] = {}
+
+    def read(prompt: str) -> str:
+        text = prompt.replace("\\n", "\n")
+        known = [character for character in text if character in tokenizer.characters]
+        return "".join(known)[-longest:] or "\n"
+
+    def computed(text: str) -> tuple[Tensor, list[Tensor]]:
+        if text not in cached:
+            cached.clear()
+            tokens = tokenizer.encode(text)[None]  # (1, T)
+            with torch.no_grad():
+                cached[text] = model(tokens)[0], model.attention_maps(tokens)
+        return cached[text]
+
+    def at(prompt: str, cursor: int, look: tuple) -> tuple:
+        text = read(prompt)
+        logits, maps = computed(text)
+        layer, head = look
+        weights = maps[layer][0].mean(dim=0) if head is None else maps[layer][0, head]
+        return text, min(cursor, len(text)) - 1, logits, weights.numpy()  # (T, T)
+
+    def draw(prompt, cursor, temperature, top_k, look) -> bytes:
+        text, place, logits, weights = at(prompt, cursor, look)
+        before = logits[place].softmax(dim=-1)  # (V,)
+        after = next_probs(logits[place][None], temperature, top_k=top_k)[0]  # (V,)
+        with matplotlib.rc_context(HOUSE_STYLE):
+            figure = house_figure(7.4, 4.6)
+            boxes, lower = figure.subfigures(2, 1, height_ratios=[1, 3.2])
+            _draw_boxes(boxes.subplots(), text, place, weights[place])
+            bars, grid = lower.subplots(1, 2, width_ratios=[1.15, 1])
+            _draw_bars(bars, tokenizer, text[place], before.numpy(), after.numpy())
+            _draw_map(grid, text, place, weights)
+        return LiveFigure(figure, []).png()
+
+    def describe(prompt, cursor, temperature, top_k, look) -> str:
+        text, place, logits, weights = at(prompt, cursor, look)
+        after = next_probs(logits[place][None], temperature, top_k=top_k)[0]
+        likely = after.topk(3)
+        said = ", ".join(
+            f"{_name(tokenizer.characters[token])} {100 * share:.0f} %"
+            for share, token in zip(likely.values.tolist(), likely.indices.tolist(), strict=True)
+        )
+        best = int(weights[place].argmax())
+        return (
+            f"After {_name(text[place])} (character {place + 1} of {len(text)}) the model expects: "
+            f"{said}. From there the attention is strongest on {_name(text[best])}, "
+            f"{_ago(place - best)} ({100 * weights[place, best]:.0f} %)."
+        )
+
+    def limits(prompt, **_others) -> dict[str, tuple[int, int]]:
+        return {"cursor": (1, max(2, len(read(prompt))))}
+
+    start = prompt.replace("\n", "\\n")
+    return Explorer(
+        title,
+        {
+            "prompt": Text("prompt", start),
+            "cursor": Slider("cursor at character", 1, longest, min(len(read(start)), longest), 1),
+            "temperature": Slider("temperature", 0.1, 2.0, 1.0, 0.1),
+            "top_k": Slider("top-k", 1, len(tokenizer), len(tokenizer), 1),
+            "look": Choice("attention of", averages | looks, (layers - 1, None)),
+        },
+        draw,
+        describe,
+        limits=limits,
+        how_to="Type a prompt (\\n is a line break) and press Enter; move the cursor through it.",
+    )
+
+
+def _draw_boxes(axes, text: str, place: int, weights: np.ndarray) -> None:
+    axes.imshow(weights[None], cmap="Blues", vmin=0, vmax=max(weights.max(), 0.3), aspect="auto")
+    for column, character in enumerate(text):
+        dark = weights[column] > 0.6 * max(weights.max(), 0.3)
+        axes.text(
+            column, 0, _glyph(character), ha="center", va="center_baseline", family="monospace",
+            size=10, color="white" if dark else "#aaaaaa" if column > place else "black",
+        )  # fmt: skip
+    axes.add_patch(_outline(place - 0.5, -0.5, 1, 1))
+    axes.set(xticks=[], yticks=[], title="where the outlined character looks (darker: more)")
+    axes.grid(False)
+
+
+def _draw_bars(axes, tokenizer, character: str, before: np.ndarray, after: np.ndarray) -> None:
+    order = np.lexsort((-before, -after))[:BARS]
+    rows = np.arange(len(order))
+    axes.barh(rows, 100 * after[order], color=PALETTE[0])
+    axes.plot(100 * before[order], rows, "D", color=PALETTE[1], ms=4, ls="none", label="the model")
+    axes.set_yticks(rows, [_glyph(tokenizer.characters[token]) for token in order])
+    for label in axes.get_yticklabels():
+        label.set_family("monospace")
+    axes.set(xlabel="probability (%)", title=f"next, after {_name(character)}", xlim=(0, None))
+    axes.invert_yaxis()
+    axes.legend(["before temperature, top-k"], loc="lower right", fontsize=8)
+
+
+def _draw_map(axes, text: str, place: int, weights: np.ndarray) -> None:
+    axes.imshow(weights, cmap="Blues", vmin=0, vmax=max(float(weights[place].max()), 0.3))
+    axes.add_patch(_outline(-0.5, place - 0.5, len(text), 1))
+    every = np.arange(len(text))
+    letters = [_glyph(character) for character in text]
+    size = 8 if len(text) <= 20 else 6 if len(text) <= 32 else 5
+    axes.set_xticks(every, letters, size=size, family="monospace")
+    axes.set_yticks(every, letters, size=size, family="monospace")
+    axes.tick_params(length=0)
+    axes.grid(False)
+    axes.set(xlabel="… at this one", title="each row looks at …")
+
+
+def _outline(x: float, y: float, width: float, height: float):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x, y), width, height, fill=False, edgecolor=PALETTE[1], linewidth=2)
+
+
+def _glyph(character: str) -> str:
+    return {" ": "␣", "\n": "↵"}.get(character, character)
+
+
+def _name(character: str) -> str:
+    return {" ": "a space", "\n": "a line break"}.get(character, f'"{character}"')
+
+
+def _ago(steps: int) -> str:
+    return {0: "the character itself", 1: "one back"}.get(steps, f"{steps} back")
