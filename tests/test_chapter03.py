@@ -150,7 +150,7 @@ RIGHT = [
 
 @pytest.mark.parametrize(("name", "function"), RIGHT, ids=[f.__name__ for _, f in RIGHT])
 def test_right_answer_written_another_way_passes(name, function):
-    for seed in range(3 if function is by_single_numbers else 12):
+    for seed in range(2 if function is by_single_numbers else 6):
         judged = verdict(name, function, seed)
         assert judged.passed, judged
 
@@ -174,8 +174,8 @@ def sigmoid_for_std(mean, log_var):
     return mean + torch.sigmoid(log_var) * torch.randn_like(mean)
 
 
-def power_of_ten(mean, log_var):
-    return mean + 10 ** (0.5 * log_var) * torch.randn_like(mean)
+def power_of_two(mean, log_var):
+    return mean + 2 ** (0.5 * log_var) * torch.randn_like(mean)
 
 
 def averages_ten_draws(mean, log_var):
@@ -230,7 +230,7 @@ def only_the_largest(f, mean, std, noise):
 
 
 def difference_from_the_mean(f, mean, std, noise):
-    return pathwise(lambda z: f(z), mean, std, noise) + pathwise(lambda z: f(z), mean, std * 0, noise)
+    return pathwise(f, mean, std, noise) - pathwise(f, mean, 0 * std, noise)
 
 
 def item_taken(f, mean, std, noise):
@@ -284,7 +284,7 @@ UNLISTED = [
     ("reparameterize", laplace_noise, "noise is not normal"),
     ("reparameterize", noise_never_negative, "do not scatter around"),
     ("reparameterize", sigmoid_for_std, "too much or too little"),
-    ("reparameterize", power_of_ten, "too much or too little"),
+    ("reparameterize", power_of_two, "too much or too little"),
     ("reparameterize", averages_ten_draws, "too much or too little"),
     ("reparameterize", arguments_swapped, "do not scatter around"),
     ("reparameterize", returns_three_things, "a tuple of 3"),
@@ -314,7 +314,7 @@ UNLISTED = [
 @pytest.mark.parametrize(("name", "function", "words"), UNLISTED,
                          ids=[f.__name__ for _, f, _ in UNLISTED])  # fmt: skip
 def test_wrong_answer_that_nobody_listed_gets_a_useful_hint(name, function, words):
-    for seed in range(3):
+    for seed in range(2):
         judged = verdict(name, function, seed)
         assert judged.status in ("wrong", "error")
         assert words in judged.hint or words in judged.example, judged
@@ -343,7 +343,7 @@ PAIRS = [
 def test_pair_of_slips_is_named(name, first, second):
     exercise = checks.exercise(name)
     hints = {m.name: m.hint for m in exercise.mistakes}
-    for seed in range(3):
+    for seed in range(2):
         judged = verdict(name, exercise.with_slips(first, second), seed)
         assert hints[first] in judged.hint and hints[second] in judged.hint, judged
 

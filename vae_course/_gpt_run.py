@@ -82,6 +82,11 @@ class Run:
         self.sha256 = hashlib.sha256(text.encode()).hexdigest()
         self.tokenizer = CharTokenizer(text)
         self.train_tokens, self.validation_tokens = split(self.tokenizer.encode(text))
+        if min(len(self.train_tokens), len(self.validation_tokens)) <= settings.block_size:
+            raise ValueError(
+                f"{len(text)} characters of {settings.dataset!r} are too short for windows of "
+                f"{settings.block_size}: give more text, or a smaller block size"
+            )
         self.train_tokens = self.train_tokens.to(device)  # (N,)
         self.validation_tokens = self.validation_tokens.to(device)
         torch.manual_seed(settings.seed)

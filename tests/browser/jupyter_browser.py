@@ -67,6 +67,10 @@ class JupyterLab:
         news.mkdir(parents=True)
         quiet = {"fetchNews": "false", "checkForUpdates": False}
         (news / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+        cells = home / "settings" / "@jupyterlab" / "notebook-extension"
+        cells.mkdir()
+        whole = {"windowingMode": "none"}  # cells out of sight are in the page too
+        (cells / "tracker.jupyterlab-settings").write_text(json.dumps(whole))
         self._log = self._stack.enter_context((home / "log").open("w+"))
         self._server = subprocess.Popen(
             [
@@ -135,7 +139,7 @@ class NotebookPage:
         self._console: list[str] = []
         self._answers = 0
         page.on("websocket", self._listen)
-        page.on("console", lambda line: self._heard(line.type, line.text))
+        page.on("console", self._logged)
         page.on("pageerror", lambda error: self._heard("error", str(error)))
         page.add_init_script(STOPWATCH)
         # A kernel that has not yet answered looks idle too, and drops what it is sent.
@@ -163,6 +167,12 @@ class NotebookPage:
         dialogs = self.page.locator(".jp-Dialog").all_inner_texts()
         return " ".join(dialogs or [self.texts()[-500:]])
 
+    def _logged(self, line) -> None:
+        # A badge's picture comes from elsewhere, and without a network it does not come.
+        offline = ("ERR_NAME_NOT_RESOLVED", "ERR_INTERNET_DISCONNECTED")
+        if not any(reason in line.text for reason in offline):
+            self._heard(line.type, line.text)
+
     def _heard(self, kind: str, text: str) -> None:
         if kind == "error":
             self._console.append(text)
@@ -173,7 +183,7 @@ class NotebookPage:
         self._menu("Run", "Run All Cells")
         done = re.compile(r"\[\d+\]:?").fullmatch
         self._until(
-            lambda: all(map(done, self.page.locator(PROMPT).all_inner_texts())),
+            lambda: all(map(done, self.page.locator(PROMPT).all_text_contents())),
             "all cells",
             seconds=seconds,
         )

@@ -1,4 +1,4 @@
-r"""From what a function did to a verdict: right, a known mistake, or which pattern the error has."""
+r"""From what a function did to a verdict: right, a known mistake, or the pattern of the error."""
 
 import itertools
 import math
@@ -218,7 +218,10 @@ def _pattern(exercise: Exercise, outcomes, expected) -> str:
     for what, sizes in named:
         for verb, power in (("too large", 1), ("too small", -1)):
             if all(_close(m, r * size**power) for (m, r), size in zip(pairs, sizes, strict=True)):
-                return f"Every value is {verb} by a factor of {what}: summed where averaged, or the reverse?"
+                return (
+                    f"Every value is {verb} by a factor of {what}: summed where averaged, "
+                    "or the reverse?"
+                )
     ratios = torch.cat([(mine / right)[right.abs() > 1e-6] for mine, right in pairs])
     if len(ratios) > 1 and _close(ratios, ratios.median().expand_as(ratios)):
         return f"Every value is {ratios.median():.4g} times what it should be: look for a factor."

@@ -26,7 +26,7 @@ def _sampling_case(generator):
 
 def _sampling_slipped(slips, mean, log_var):
     if "fixed-seed" in slips:
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
     if "variance-for-std" in slips:
         std = log_var.exp()
     elif "log-var-for-std" in slips:
@@ -181,8 +181,7 @@ def _pathwise_slipped(slips, f, mean, std, noise):
     values = f(latent)
     if "value-returned" in slips:
         return values.mean()
-    (slopes,) = torch.autograd.grad(values.sum(), latent, create_graph=True)  # (S,): f'(z)
-    slopes = slopes.detach()
+    (slopes,) = torch.autograd.grad(values.sum(), latent)  # (S,): f'(z)
     if "gradient-of-std" in slips:
         slopes = slopes * drawn
     if "chain-with-std" in slips:

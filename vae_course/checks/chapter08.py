@@ -273,6 +273,8 @@ def _attention_slipped(slips, query, key, value):
     ones = torch.ones(length, length, dtype=torch.bool)
     if "mask-upside-down" in slips:
         allowed = ones.triu()
+    elif "mask-inverted" in slips:
+        allowed = ones.triu(1)
     elif "one-ahead" in slips:
         allowed = ones.tril(1)
     elif "not-itself" in slips:
@@ -330,6 +332,9 @@ ATTENTION = Exercise(
                 "it changed. Every position reads the answer that it has to predict."),
         Mistake("mask-upside-down", "The mask is upside down: each position looks at the future "
                 "and at nothing before itself."),
+        Mistake("mask-inverted", "The scores of the past were hidden instead of those of the "
+                "future (`masked_fill` fills where its mask is True), so the last position has "
+                "nowhere to look: NaN."),
         Mistake("one-ahead", "Each position may also look one step ahead, at exactly the character "
                 "that it has to predict."),
         Mistake("not-itself", "Position t may not look at itself, so the first one has nowhere to "

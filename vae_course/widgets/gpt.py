@@ -107,7 +107,7 @@ def gpt_explorer(
             "prompt": Text("prompt", start),
             "cursor": Slider("cursor at character", 1, longest, min(len(read(start)), longest), 1),
             "temperature": Slider("temperature", 0.1, 2.0, 1.0, 0.1),
-            "top_k": Slider("top-k", 1, len(tokenizer), len(tokenizer), 1),
+            "top_k": Slider("top k", 1, len(tokenizer), len(tokenizer), 1),
             "look": Choice("attention of", averages | looks, (layers - 1, None)),
         },
         draw,

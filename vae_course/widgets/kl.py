@@ -63,7 +63,8 @@ def kl_explorer() -> Explorer:
         figure = house_figure(5.8, 4.1)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1])
         above.set(xlim=(-6, 6), ylim=(0, 1.25), ylabel="density")
-        below.set(xlim=(-6, 6), ylim=(-0.6, 2.2), xlabel="z", ylabel="nats per unit of z")
+        below.set(xlim=(-6, 6), ylim=(-0.6, 2.0), xlabel="z", ylabel="nats per unit of z")
+        below.set_title(" \n ", fontsize=11)  # room for two lines that move
         below.axhline(0, color="#666666", linewidth=1)
         (q_line,) = above.plot(z, 0 * z, color=PALETTE[0], label="q, the one you move")
         (p_line,) = above.plot(z, 0 * z, color=PALETTE[1], linestyle="--", label="p, the target")
@@ -71,10 +72,9 @@ def kl_explorer() -> Explorer:
         (curve,) = below.plot(z, 0 * z, color="black", linewidth=1.5)
         gain = below.fill_between(z, 0, 0 * z, color=PALETTE[2], alpha=0.45, linewidth=0)
         loss = below.fill_between(z, 0, 0 * z, color=PALETTE[3], alpha=0.6, linewidth=0, hatch="//")
-        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2}
-        place = {"transform": below.transAxes, "va": "top", "bbox": box}
-        title = below.text(0.01, 0.99, "", size=10.5, weight="bold", **place)
-        formula = below.text(0.01, 0.865, "", size=9, **place)
+        place = {"transform": below.transAxes, "va": "bottom"}
+        title = below.text(0, 1.14, "", size=10.5, weight="bold", **place)
+        formula = below.text(0, 1.025, "", size=9, **place)
     live = LiveFigure(figure, [q_line, p_line, gain, loss, curve, title, formula])
 
     def draw(mean: float, log_var: float, target: str, direction: str) -> bytes:
@@ -102,7 +102,7 @@ def kl_explorer() -> Explorer:
         }
         other = "p first" if direction == "q first" else "q first"
         peak = _integrands(mean, log_var, target)[direction == "p first"][_SHOWN].max()
-        leaves = " The drawn curve leaves the frame." if peak > 2.2 else ""
+        leaves = " The drawn curve leaves the frame." if peak > 2.0 else ""
         closed = _closed_form(mean, log_var, target, direction).replace("\n", "; ")
         return f"{said[direction]}; the other way, {said[other]}. {closed}.{leaves}"
 
