@@ -82,7 +82,6 @@ def attention_einsum(query, key, value):
 
 
 def attention_renormalised(query, key, value):
-    weights = torch.exp((query @ key.mT) / query.shape[2] ** 0.5 - 200 * 0)
     scores = (query @ key.mT) / query.shape[2] ** 0.5
     past = torch.ones_like(scores).tril()
     weights = torch.exp(scores - scores.amax(-1, keepdim=True)) * past
@@ -121,7 +120,9 @@ RIGHT = [
 ]
 
 
-@pytest.mark.parametrize("name, function", RIGHT, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize(
+    "name, function", RIGHT, ids=lambda value: getattr(value, "__name__", value)
+)
 def test_right_answers_written_another_way_pass(name, function):
     for seed in (0, 1, 2):
         found = verdict(name, function, seed)
@@ -209,18 +210,18 @@ WRONG = [
     ("language_model_loss", lambda x, y: loss_one_hot(x, y).item(), "gradient"),
     ("language_model_loss", lambda x, y: (x.argmax(-1) != y).float().mean(), "log V"),
     ("language_model_loss", lambda x, y: F.cross_entropy(x, y), "shapes"),
-    ("causal_mask", lambda n: mask_by_loop(n) & mask_by_loop(n).T.roll(2, 0), "past"),
+    ("causal_mask", lambda n: mask_by_loop(n).triu(-2), "past"),
     ("causal_mask", lambda n: mask_by_loop(n) | (torch.arange(n) == n - 1), "later"),
     ("causal_mask", lambda n: mask_by_loop(n).tolist(), "list"),
     ("causal_mask", lambda n: np.tril(np.ones((n, n), dtype=bool)), "ndarray"),
     ("causal_mask", lambda n: mask_by_loop(n).float() * 1e9 - 1e9, "decimal numbers"),
     ("causal_mask", lambda n: mask_by_loop(n) & (torch.arange(n) > 0)[:, None], "itself"),
-    ("causal_mask", lambda n: mask_by_loop(8)[:n, :n], "expected"),
+    ("causal_mask", lambda n: mask_by_loop(9)[:n, :n], "follow `length`"),
     ("attention", masked_with_minus_one, "future"),
     ("attention", sigmoid_attention, "sum to 1"),
     ("attention", running_mean, "gradient"),
-    ("attention", attention_with_dropout, "sum to 1"),
-    ("attention", counted_average, "sum to 1"),
+    ("attention", attention_with_dropout, "dropout"),
+    ("attention", counted_average, "future"),
     ("attention", lambda q, k, v: attention_einsum(q, k, v)[0], "shape"),
     ("attention", lambda q, k, v: attention_einsum(q, k, v.T), "shapes"),
     ("sample_next", numpy_draw, "seed"),
@@ -258,7 +259,7 @@ def test_wrong_answers_outside_the_catalogue_get_a_useful_hint(name, function, w
         ("sample_next", ("argmax", "keeps-an-axis")),
         ("sample_next", ("temperature-multiplied", "generator-ignored")),
     ],
-    ids="+".join,
+    ids=lambda value: value if isinstance(value, str) else "+".join(value),
 )
 def test_pairs_of_mistakes_are_recognised(name, pair):
     exercise = checks.exercise(name)

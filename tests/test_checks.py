@@ -2,7 +2,9 @@ r"""The checker itself, and for every exercise: reference accepted, every mistak
 
 import io
 import random
+import runpy
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,3 +217,10 @@ def _pca_by_left_vectors(images, k):
 @pytest.mark.parametrize("name", ALTERNATIVES)
 def test_right_answer_written_another_way_passes(name):
     assert quiet(name, ALTERNATIVES[name])[0].passed
+
+
+def test_the_printed_catalogue_is_in_step():
+    docs = Path(__file__).parents[1] / "docs"
+    maker = runpy.run_path(str(docs / "make_mistakes.py"))
+    printed = (docs / "mistakes.md").read_text(encoding="utf-8")
+    assert printed == maker["text"](), "run python docs/make_mistakes.py"

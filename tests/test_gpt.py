@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from vae_course import cli, gpt, pretrained, train_gpt
-from vae_course._files import DataError
+from vae_course._files import DataError, package_data
 
 SIZE = {"block_size": 8, "layers": 2, "heads": 2, "width": 16}
 TEXT = "to be, or not to be, that is the question.\n" * 30
@@ -382,12 +382,16 @@ class TestBadArguments:
 
 
 class TestPretrained:
-    @pytest.mark.parametrize("name, bound", [("gpt-shakespeare-minutes", 1.88)])
+    @pytest.mark.parametrize(
+        "name, bound", [("gpt-shakespeare-minutes", 1.88), ("gpt-shakespeare-hour", 1.60)]
+    )
     def test_shipped_models(self, name, bound):
         model, tokenizer, card = pretrained.load_gpt(name)
         assert len(tokenizer) == 65 == card["architecture"]["vocabulary"]
         assert card["measured"]["validation_loss"] <= bound and card["weights"]["bytes"] < 4e6
         assert sum(p.numel() for p in model.parameters()) == card["parameters"]
+        log = package_data(f"runs/{name}.csv").read_text().splitlines()
+        assert log[-1].startswith(f"{card['measured']['steps']},")
         line = "First Citizen:\nBefore we proceed any further, hear me speak.\n"
         tokens = tokenizer.encode(line)
         assert train_gpt.mean_loss(model, tokens, 61) < 2.0  # far below log 65 = 4.17

@@ -2,6 +2,7 @@ r"""One training run of a GPT: settings, the loop, the log, checkpoints, weights
 
 from __future__ import annotations
 
+import bz2
 import csv
 import dataclasses
 import hashlib
@@ -204,6 +205,8 @@ class Run:
         }
         self.model.load_state_dict(stored)
         content = save(stored)
+        text = self.tokenizer.decode(self.validation_tokens)
+        zipped = 8 * len(bz2.compress(text.encode())) / len(text)  # bits per character
         card = {
             "model": "CharGPT, a character-level GPT (vae_course.gpt)",
             "architecture": {"vocabulary": len(self.tokenizer)} | settings.architecture,
@@ -222,6 +225,7 @@ class Run:
                 "how": f"all {len(self.validation_tokens) - 1:,} characters of the validation "
                 f"split, in windows of {settings.block_size} side by side, float32, with the "
                 "weights as stored",
+                "bits_per_character_of_bzip2_on_the_same_text": round(zipped, 4),
                 "train_loss_of_the_last_steps": self.rows[-1]["train_loss"],
                 "steps": self.step,
                 "characters_seen": self.rows[-1]["characters"],

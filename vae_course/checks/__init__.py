@@ -66,7 +66,7 @@ def check(name: str, function: Callable, *, seed: int | None = None) -> Verdict:
     Raises: ValueError for an unknown exercise; CheckFailed as above.
     """
     verdict = _verdict(exercise(name), function, secrets.randbits(31) if seed is None else seed)
-    print(verdict)
+    print(f"{verdict}\n", end="")  # one write: a kernel may flush between text and newline
     if os.environ.get("NBGRADER_EXECUTION") and not verdict.passed:
         raise CheckFailed(f"\n{verdict}")
     return verdict

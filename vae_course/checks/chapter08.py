@@ -7,7 +7,14 @@ import torch.nn.functional as F
 
 from . import _draw as draw
 from ._exercise import Exercise, Mistake, Property
-from ._run import describe
+from ._language import (
+    EXPLAIN_ATTENTION,
+    EXPLAIN_MASK,
+    EXPLAIN_NEXT,
+    observe_attention,
+    observe_mask,
+    observe_next,
+)
 
 # --- language_model_loss ---------------------------------------------------------------------
 
@@ -138,19 +145,6 @@ def causal_mask(length):
     return position[None, :] <= position[:, None]  # (T, T): column s is not later than row t
 
 
-def _observe_mask(function, args):
-    value = function(*args)
-    right = (args[0], args[0])
-    sees = value.bool() if isinstance(value, torch.Tensor) and value.shape == right else None
-    return {
-        "looks_into_the_future": sees is not None and bool(sees.triu(1).any()),
-        "looks_at_itself": sees is None or bool(sees.diagonal().all()),
-        "looks_at_all_the_past": sees is None or bool((sees | ~torch.ones(right).tril(-1).bool()
-                                                       ).all()),
-        "value": value,
-    }
-
-
 def _mask_slipped(slips, length):
     ones = torch.ones(length, length, dtype=torch.bool)
     if "upside-down" in slips:
@@ -188,13 +182,8 @@ CAUSAL_MASK = Exercise(
     reference=causal_mask,
     case=lambda generator: (draw.integer(generator, 3, 9),),
     slipped=_mask_slipped,
-    observe=_observe_mask,
-    explain={
-        "looks_into_the_future": "Some position may look at a later one. It would read the answer "
-        "that it has to predict: the loss falls to almost nothing, and sampling gives junk.",
-        "looks_at_itself": "Some position may not look at itself, the newest character it knows.",
-        "looks_at_all_the_past": "Some position is blind to a part of its past.",
-    },
+    observe=observe_mask,
+    explain=EXPLAIN_MASK,
     mistakes=(
         Mistake("upside-down", "The mask is upside down: position t sees itself and the future, "
                 "and nothing of the past. Rows are the positions that look (t), columns the ones "
@@ -225,6 +214,9 @@ CAUSAL_MASK = Exercise(
     properties=(
         Property("length-1", lambda f: f(1).tolist() == [[True]], "With one position the mask is "
                  "[[True]]: it sees itself."),
+        Property("long", lambda f: int(f(40).sum()) == 820, "With 40 positions, position 1 sees "
+                 "1, position 40 sees 40: 820 True in all. The mask has to follow `length`, and "
+                 "the past has no end."),
     ),
 )
 
@@ -242,23 +234,6 @@ def attention(query, key, value):
 def _attention_case(generator):
     batch, length, channels = draw.sizes(generator, count=3, low=3, high=7)
     return tuple(draw.normal(generator, batch, length, channels, scale=1.5) for _ in range(3))
-
-
-def _observe_attention(function, args):
-    copies = [arg.clone() for arg in args]
-    later = [copy.clone() for copy in copies]
-    for tensor in later:
-        tensor[:, -1] += 3.0  # another last character; all earlier outputs must stay as they are
-    value = function(*args)
-    fields = {"past_changes_with_the_future": False, "averages_of_ones": 1.0, "value": value}
-    if not isinstance(value, torch.Tensor) or value.shape != args[0].shape:
-        return fields
-    after = function(*later)
-    close = torch.allclose(after[:, :-1], value[:, :-1], atol=1e-4, equal_nan=True)
-    ones = function(copies[0], copies[1], torch.ones_like(copies[2]))
-    away = (ones - 1).abs().flatten()
-    worst = ones.flatten()[away.nan_to_num(math.inf).argmax()].item()
-    return fields | {"past_changes_with_the_future": not close, "averages_of_ones": worst}
 
 
 def _attention_slipped(slips, query, key, value):
@@ -320,13 +295,8 @@ ATTENTION = Exercise(
     reference=attention,
     case=_attention_case,
     slipped=_attention_slipped,
-    observe=_observe_attention,
-    explain={
-        "past_changes_with_the_future": "We changed the last character, and the outputs at earlier "
-        "positions changed with it: the future leaks through the mask.",
-        "averages_of_ones": "With values of 1 everywhere each output must be 1, because the "
-        "weights of a position sum to 1. Yours don't.",
-    },
+    observe=observe_attention,
+    explain=EXPLAIN_ATTENTION,
     mistakes=(
         Mistake("no-mask", "There is no mask: we changed the last character and the outputs before "
                 "it changed. Every position reads the answer that it has to predict."),
@@ -385,9 +355,6 @@ ATTENTION = Exercise(
 
 # --- sample_next -----------------------------------------------------------------------------
 
-_REPEATS = 6000  # draws a row: frequencies are then known to ± 0.0065 at most
-
-
 def sample_next(logits, temperature, generator):
     probs = (logits / temperature).softmax(dim=-1)  # (B, V): sharper if temperature < 1
     drawn = torch.multinomial(probs, num_samples=1, generator=generator)  # (B, 1)
@@ -395,67 +362,14 @@ def sample_next(logits, temperature, generator):
 
 
 def _next_case(generator):
-    batch, vocabulary = draw.sizes(generator, count=2, low=3, high=6)
+    batch, vocabulary = draw.integer(generator, 3, 4), draw.integer(generator, 5, 6)
     hot = draw.integer(generator, 0, 1)
     temperature = 0.4 + 0.2 * float(torch.rand((), generator=generator)) if hot == 0 else 2.0
     logits = draw.normal(generator, batch, vocabulary, scale=0.6)
     logits += 1.5 * torch.eye(batch, vocabulary) - 0.5  # a likely character in each row …
     logits += torch.linspace(0, 2, vocabulary)  # … and some that are likelier in all rows
+    logits *= torch.linspace(0.25, 1, batch)[:, None]  # the first row is nearly undecided
     return logits, temperature, torch.Generator().manual_seed(draw.integer(generator, 0, 10**6))
-
-
-def _observe_next(function, args):
-    logits, temperature, generator = args
-    rows, (batch, vocabulary) = logits.clone(), logits.shape
-    first = function(logits, temperature, generator)
-    right = torch.zeros(batch, dtype=torch.long)
-    if not isinstance(first, torch.Tensor) or first.shape != right.shape or (
-            first.is_floating_point() or first.dtype == torch.bool):
-        kind = f", {first.dtype}" if isinstance(first, torch.Tensor) else ""
-        return dict.fromkeys(_EXPLAIN_NEXT, False) | {"shape": describe(first) + kind,
-                                                      "frequencies": rows * math.nan}
-
-    def tokens(repeats, seed, global_seed):
-        torch.manual_seed(global_seed)
-        chosen = torch.Generator().manual_seed(seed)
-        return function(rows.repeat(repeats, 1), temperature, chosen).long()
-
-    one, same, other = tokens(40, 5, 1), tokens(40, 5, 2), tokens(40, 6, 1)
-    again = [function(rows.repeat(40, 1), temperature, generator) for _ in range(2)]
-    many = tokens(_REPEATS, 7, 3)  # (R · B,)
-    inside = bool(((many >= 0) & (many < vocabulary)).all())
-    table = many.clamp(0, vocabulary - 1).view(_REPEATS, batch)
-    seen = F.one_hot(table, vocabulary).float().mean(dim=0)  # (B, V)
-    separately = bool((seen.max(dim=1).values < 1).any())
-    varies = separately or bool((one != other).any() or (again[0] != again[1]).any())
-    return {
-        "shape": "(B,) integers",
-        "tokens_of_the_vocabulary": inside,
-        "draws_differ": varies,
-        "rows_draw_separately": separately or not varies,
-        "generator_decides": bool((one == same).all()),
-        "seeds_differ": not varies or bool((one != other).any()),
-        "generator_moves_on": not varies or bool((again[0] != again[1]).any()),
-        "frequencies": seen,
-    }
-
-
-_EXPLAIN_NEXT = {
-    "shape": "Not one integer token for each row: (B, V) goes in, (B,) integers come out.",
-    "tokens_of_the_vocabulary": "Some tokens are not between 0 and V − 1.",
-    "draws_differ": "Every draw gives the same token. The next character is drawn at random, in "
-                    "proportion to its probability.",
-    "rows_draw_separately": "Equal rows of a batch always got equal tokens: each row needs a draw "
-                            "of its own.",
-    "generator_decides": "The same seed in `generator` gave other tokens the second time: all "
-                         "randomness must come from it, or no text can be made twice.",
-    "seeds_differ": "Two generators with different seeds gave the same tokens: `generator` was not "
-                    "used.",
-    "generator_moves_on": "Two calls with one generator gave the same tokens: it was set back "
-                          "inside the function. Draw from it and let it move on.",
-    "frequencies": "The tokens do not come as often as softmax(logits / temperature) says (the "
-                   "example shows frequencies over many draws).",
-}
 
 
 def _next_slipped(slips, logits, temperature, generator):
@@ -506,8 +420,8 @@ SAMPLE_NEXT = Exercise(
     reference=sample_next,
     case=_next_case,
     slipped=_next_slipped,
-    observe=_observe_next,
-    explain=_EXPLAIN_NEXT,
+    observe=observe_next,
+    explain=EXPLAIN_NEXT,
     cases=3,
     rtol=0.0,
     atol=0.055,  # 6 standard errors of a difference of two frequencies

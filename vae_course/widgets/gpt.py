@@ -69,18 +69,16 @@ def gpt_explorer(
         weights = maps[layer][0].mean(dim=0) if head is None else maps[layer][0, head]
         return text, min(cursor, len(text)) - 1, logits, weights.numpy()  # (T, T)
 
+    stage: dict[tuple, _Stage] = {}  # the last one only
+
     def draw(prompt, cursor, temperature, top_k, look) -> bytes:
         text, place, logits, weights = at(prompt, cursor, look)
         before = logits[place].softmax(dim=-1)  # (V,)
         after = next_probs(logits[place][None], temperature, top_k=top_k)[0]  # (V,)
-        with matplotlib.rc_context(HOUSE_STYLE):
-            figure = house_figure(7.4, 4.6)
-            boxes, lower = figure.subfigures(2, 1, height_ratios=[1, 3.2])
-            _draw_boxes(boxes.subplots(), text, place, weights[place])
-            bars, grid = lower.subplots(1, 2, width_ratios=[1.15, 1])
-            _draw_bars(bars, tokenizer, text[place], before.numpy(), after.numpy())
-            _draw_map(grid, text, place, weights)
-        return LiveFigure(figure, []).png()
+        if (text, look) not in stage:
+            stage.clear()
+            stage[text, look] = _Stage(text, weights)
+        return stage[text, look].png(place, tokenizer.characters, before.numpy(), after.numpy())
 
     def describe(prompt, cursor, temperature, top_k, look) -> str:
         text, place, logits, weights = at(prompt, cursor, look)
@@ -117,43 +115,75 @@ def gpt_explorer(
     )
 
 
-def _draw_boxes(axes, text: str, place: int, weights: np.ndarray) -> None:
-    axes.imshow(weights[None], cmap="Blues", vmin=0, vmax=max(weights.max(), 0.3), aspect="auto")
-    for column, character in enumerate(text):
-        dark = weights[column] > 0.6 * max(weights.max(), 0.3)
-        axes.text(
-            column, 0, _glyph(character), ha="center", va="center_baseline", family="monospace",
-            size=10, color="white" if dark else "#aaaaaa" if column > place else "black",
-        )  # fmt: skip
-    axes.add_patch(_outline(place - 0.5, -0.5, 1, 1))
-    axes.set(xticks=[], yticks=[], title="where the outlined character looks (darker: more)")
-    axes.grid(False)
+class _Stage:
+    r"""The figure of one prompt and one head. The cursor, the bars and the shades move in it."""
 
+    def __init__(self, text: str, weights: np.ndarray):
+        self.text, self.weights = text, weights
+        with matplotlib.rc_context(HOUSE_STYLE):
+            figure = house_figure(7.4, 4.6)
+            upper, lower = figure.subfigures(2, 1, height_ratios=[1, 3.2])
+            boxes, (bars, grid) = upper.subplots(), lower.subplots(1, 2, width_ratios=[1.15, 1])
+            self._boxes(boxes)
+            self._bars(bars)
+            self._map(grid)
+        moving = [self.shades, *self.glyphs, self.box, *self.rects, self.marks, *self.names]
+        self.live = LiveFigure(figure, [*moving, *self.shares, self.title, self.row])
 
-def _draw_bars(axes, tokenizer, character: str, before: np.ndarray, after: np.ndarray) -> None:
-    order = np.lexsort((-before, -after))[:BARS]
-    rows = np.arange(len(order))
-    axes.barh(rows, 100 * after[order], color=PALETTE[0])
-    axes.plot(100 * before[order], rows, "D", color=PALETTE[1], ms=4, ls="none", label="the model")
-    axes.set_yticks(rows, [_glyph(tokenizer.characters[token]) for token in order])
-    for label in axes.get_yticklabels():
-        label.set_family("monospace")
-    axes.set(xlabel="probability (%)", title=f"next, after {_name(character)}", xlim=(0, None))
-    axes.invert_yaxis()
-    axes.legend(["before temperature, top-k"], loc="lower right", fontsize=8)
+    def _boxes(self, axes) -> None:
+        self.shades = axes.imshow(self.weights[:1], cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        middle = {"ha": "center", "va": "center_baseline", "family": "monospace", "size": 10}
+        self.glyphs = [
+            axes.text(column, 0, _glyph(character), **middle)
+            for column, character in enumerate(self.text)
+        ]
+        self.box = axes.add_patch(_outline(-0.5, -0.5, 1, 1))
+        axes.set(xticks=[], yticks=[], title="where the outlined character looks (darker: more)")
+        axes.grid(False)
 
+    def _bars(self, axes) -> None:
+        rows = np.arange(BARS)
+        self.rects = axes.barh(rows, np.zeros(BARS), color=PALETTE[0])
+        (self.marks,) = axes.plot(np.zeros(BARS), rows, "D", color=PALETTE[1], ms=4, ls="none")
+        name = {"ha": "center", "va": "center_baseline", "family": "monospace"}
+        self.names = [axes.text(-4, row, "", **name) for row in rows]
+        share = {"va": "center_baseline", "size": 8}
+        self.shares = [axes.text(0, row, "", **share) for row in rows]
+        self.title = axes.text(0, -0.85, "", size=12)
+        axes.set(xlabel="probability (%)", xlim=(0, 112), ylim=(BARS - 0.3, -0.7), yticks=[])
+        axes.set(title=" ", xticks=range(0, 101, 20))
+        axes.legend([self.marks], ["before temperature, top-k"], loc="lower right", fontsize=8)
 
-def _draw_map(axes, text: str, place: int, weights: np.ndarray) -> None:
-    axes.imshow(weights, cmap="Blues", vmin=0, vmax=max(float(weights[place].max()), 0.3))
-    axes.add_patch(_outline(-0.5, place - 0.5, len(text), 1))
-    every = np.arange(len(text))
-    letters = [_glyph(character) for character in text]
-    size = 8 if len(text) <= 20 else 6 if len(text) <= 32 else 5
-    axes.set_xticks(every, letters, size=size, family="monospace")
-    axes.set_yticks(every, letters, size=size, family="monospace")
-    axes.tick_params(length=0)
-    axes.grid(False)
-    axes.set(xlabel="… at this one", title="each row looks at …")
+    def _map(self, axes) -> None:
+        axes.imshow(self.weights, cmap="Blues", vmin=0, vmax=0.6)
+        self.row = axes.add_patch(_outline(-0.5, -0.5, len(self.text), 1))
+        letters = [_glyph(character) for character in self.text]
+        size = 8 if len(letters) <= 20 else 6 if len(letters) <= 32 else 5
+        axes.set_xticks(range(len(letters)), letters, size=size, family="monospace")
+        axes.set_yticks(range(len(letters)), letters, size=size, family="monospace")
+        axes.tick_params(length=0)
+        axes.grid(False)
+        axes.set(xlabel="… at this one", title="each row looks at …")
+
+    def png(self, place: int, characters: str, before: np.ndarray, after: np.ndarray) -> bytes:
+        weights = self.weights[place]  # (T,)
+        top = max(float(weights.max()), 0.3)
+        self.shades.set(data=weights[None] / top)
+        for column, glyph in enumerate(self.glyphs):
+            late, dark = column > place, weights[column] > 0.6 * top
+            glyph.set_color("#999999" if late else "white" if dark else "black")
+        self.box.set_x(place - 0.5)
+        self.row.set_y(place - 0.5)
+        self.title.set_text(f"next, after {_name(self.text[place])}")
+        order = np.lexsort((-before, -after))[:BARS]
+        shown = zip(self.rects, self.names, self.shares, order, strict=True)
+        for rect, name, share, token in shown:
+            rect.set_width(100 * after[token])
+            name.set_text(_glyph(characters[token]))
+            share.set(text=f"{100 * after[token]:.0f}", alpha=float(after[token] > 0))
+            share.set_x(100 * max(after[token], before[token]) + 2)
+        self.marks.set_xdata(100 * before[order])
+        return self.live.png()
 
 
 def _outline(x: float, y: float, width: float, height: float):
