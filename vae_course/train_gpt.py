@@ -16,9 +16,9 @@ from vae_course._gpt_run import Run, Settings, mean_loss
 __all__ = ["PRESETS", "Run", "Settings", "mean_loss", "settings_from", "train_and_save"]
 
 PRESETS = {
-    # The published CPU configuration of nanoGPT: about two minutes on one core.
+    # The size and budget of the published CPU configuration (1.88): a few minutes on one core.
     "minutes": {"store": "float16"},
-    # What an hour of one core is best spent on.
+    # Less than an hour on one core, half of it if the core is free.
     "hour": {
         "steps": 12000, "batch_size": 8, "block_size": 128, "layers": 4, "heads": 6, "width": 192,
         "learning_rate": 2e-3, "precision": "bfloat16", "store": "float16", "evaluate_every": 500,

@@ -41,13 +41,19 @@ class Outcome:
 
 @contextlib.contextmanager
 def sheltered():
-    r"""Leave the global random states as they were, and keep warnings and stderr out of sight."""
+    r"""Leave the global random states as they were, and keep warnings and stderr out of sight.
+
+    One thread: the tensors are tiny, and two threads on busy cores wait for each other.
+    """
     states = torch.random.get_rng_state(), np.random.get_state(), random.getstate()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
+        torch.set_num_threads(threads)
         torch.random.set_rng_state(states[0])
         np.random.set_state(states[1])
         random.setstate(states[2])
