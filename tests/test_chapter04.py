@@ -302,9 +302,10 @@ UNLISTED = {
     },
 }  # fmt: skip
 CASES = [(name, label, *case) for name, cases in UNLISTED.items() for label, case in cases.items()]
+CASE_IDS = [f"{name}-{label}" for name, label, *_ in CASES]
 
 
-@pytest.mark.parametrize(("name", "label", "wrong", "words"), CASES, ids=lambda x: str(x)[:30])
+@pytest.mark.parametrize(("name", "label", "wrong", "words"), CASES, ids=CASE_IDS)
 def test_slip_nobody_listed_is_rejected_with_a_useful_hint(name, label, wrong, words):
     for seed in (1, 20, 300):
         found = verdict(name, wrong, seed)
