@@ -137,8 +137,18 @@ class TestClean:
 
     def test_leaves_ordinary_output_alone(self):
         texts = ["loss 10% | better\n", "a | b\n--|--\n", "  2\n\n", "[00:01]\n"]
-        outputs = [{"output_type": "stream", "name": "stdout", "text": text} for text in texts]
-        assert clean(notebook(cell("1", outputs=outputs)))["cells"][0]["outputs"] == outputs
+        for text in texts:
+            outputs = [{"output_type": "stream", "name": "stdout", "text": text}]
+            assert clean(notebook(cell("1", outputs=outputs)))["cells"][0]["outputs"] == outputs
+
+    def test_joins_a_stream_in_pieces_but_not_across_a_picture(self):
+        def said(text):
+            return {"output_type": "stream", "name": "stdout", "text": text}
+
+        picture = {"output_type": "display_data", "metadata": {}, "data": {"text/plain": "p"}}
+        outputs = [said("a\n"), said("b\n"), picture, said("c\n")]
+        cleaned = clean(notebook(cell("1", outputs=outputs)))["cells"][0]["outputs"]
+        assert cleaned == [said("a\nb\n"), picture, said("c\n")]
 
 
 class TestBootstrap:
