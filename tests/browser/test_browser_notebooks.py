@@ -29,9 +29,9 @@ def test_explorers_follow_keys_and_mouse(path, tmp_path):
             notebook.show_explorer(number)
             explorer = notebook.page.locator(OUTPUT).nth(number)
             handle = explorer.locator(".widget-slider .noUi-handle").first
-            for act in (lambda h=handle: h.press("ArrowRight"), lambda h=handle: _drag(h, -25)):
+            for act in (_press, _drag):
                 before = notebook.source(number)
-                act()
+                act(handle)
                 notebook.page.wait_for_function(
                     "([n, old]) => document.querySelectorAll('img.widget-image')[n].src !== old",
                     arg=[number, before],
@@ -40,11 +40,19 @@ def test_explorers_follow_keys_and_mouse(path, tmp_path):
         assert notebook.problems() == []
 
 
-def _drag(handle, dots: int) -> None:
-    """Pull a slider's handle to the side by so many screen dots."""
+def _press(handle) -> None:
+    """One step by the keyboard, away from the end that the handle may stand at."""
+    now, high = (float(handle.get_attribute(f"aria-value{end}")) for end in ("now", "max"))
+    handle.press("ArrowLeft" if now >= high else "ArrowRight")
+
+
+def _drag(handle) -> None:
+    """Pull the handle to the end of the track that is farther away."""
     box, mouse = handle.bounding_box(), handle.page.mouse
+    track = handle.locator("xpath=ancestor::*[contains(@class, 'noUi-target')]").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    to_the_left = x > track["x"] + track["width"] / 2
     mouse.move(x, y)
     mouse.down()
-    mouse.move(x + dots, y, steps=5)
+    mouse.move(track["x"] + (0 if to_the_left else track["width"]), y, steps=5)
     mouse.up()
