@@ -74,7 +74,7 @@ def _check_tensors(**tensors: Tensor | None) -> None:
         raise ValueError(f"expected one label per image, got {lengths}")
 
 
-def adam(model: nn.Module, learning_rate: float) -> torch.optim.Adam:
+def adam(model: nn.Module, learning_rate: float, *, betas=(0.9, 0.999)) -> torch.optim.Adam:
     r"""Adam, fused (one pass over each weight a step, not ten) wherever that is safe."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
@@ -90,9 +90,9 @@ def adam(model: nn.Module, learning_rate: float) -> torch.optim.Adam:
         p.is_contiguous() or p.is_contiguous(memory_format=torch.channels_last) for p in parameters
     )
     try:
-        return torch.optim.Adam(parameters, lr=learning_rate, fused=gapless)
+        return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, fused=gapless)
     except RuntimeError:  # no fused kernel for this device or dtype
-        return torch.optim.Adam(parameters, lr=learning_rate)
+        return torch.optim.Adam(parameters, lr=learning_rate, betas=betas)
 
 
 def check_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:

@@ -77,26 +77,43 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         help="a long training run with a log, checkpoints and a model card",
         description="Train a model and write into --out: log.csv, checkpoint.safetensors while it "
         "runs, and at the end model.safetensors with its card, model.json.",
-        **_example("vae-course train --model gpt --preset minutes --out runs/shakespeare"),
+        **_example(
+            "vae-course train --model conv-vae --dataset mnist-5k --epochs 20 --out runs/digits\n"
+            "  vae-course train --model gpt --preset minutes --out runs/shakespeare\n"
+            "  accelerate launch --multi_gpu --num_processes 2 -m vae_course train --model … "
+            "(without GPUs add --device cpu)"
+        ),
     )
-    train.add_argument("--model", required=True, choices=["gpt"], help="what to train")
-    train.add_argument("--dataset", metavar="NAME", help="for gpt: shakespeare, python-docs or "
-                       "the path of a text file (default: shakespeare)")  # fmt: skip
+    vaes = ["conv-vae", "dense-vae", "conditional-vae", "paper-vae"]
+    train.add_argument("--model", required=True, choices=[*vaes, "gpt"], help="what to train")
+    train.add_argument("--dataset", metavar="NAME", help="an image set (default: mnist); for gpt: "
+                       "shakespeare, python-docs or the path of a text file")  # fmt: skip
     train.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="made if missing")
-    train.add_argument("--steps", type=_whole, metavar="N", help="optimizer steps in all")
     train.add_argument("--seed", type=int, metavar="N", help="of every random number (default: 0)")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     train.add_argument("--device", metavar="NAME", default="auto", help="cpu, cuda (default: auto)")
+    train.add_argument("--batch-size", type=_whole, metavar="N", help="images or windows a step")
+    train.add_argument("--learning-rate", type=float, metavar="X", help="the highest one")
+    train.add_argument("--precision", choices=["float32", "bfloat16"], help="of matrix products")
+    vae = train.add_argument_group("the VAEs")
+    for name, help_text in {
+        "epochs": "passes over the images", "latent-dim": "dimensions of z (default: 20)",
+        "samples": "K: 1 trains the ELBO, more the importance-weighted bound",
+        "width": "channels of the first convolution, hidden units of dense-vae, channels of gpt",
+        "importance-samples": "of the bound on log p(x) measured at the end",
+    }.items():  # fmt: skip
+        vae.add_argument(f"--{name}", type=_whole, metavar="N", help=help_text)
+    vae.add_argument("--optimizer", choices=["adam", "muon"], help="muon needs torch 2.9")
+    vae.add_argument("--binarized", action=argparse.BooleanOptionalAction, default=None,
+                     help="black or white pixels, drawn anew in each epoch")  # fmt: skip
     gpt = train.add_argument_group("--model gpt")
     gpt.add_argument("--preset", choices=["minutes", "hour"], help="settings to start from")
     for name, help_text in {
-        "layers": "blocks", "heads": "attention heads a block", "width": "channels",
-        "block-size": "characters of context", "batch-size": "windows a step",
+        "steps": "optimizer steps in all", "layers": "blocks", "heads": "attention heads a block",
+        "block-size": "characters of context",
     }.items():  # fmt: skip
         gpt.add_argument(f"--{name}", type=_whole, metavar="N", help=help_text)
     gpt.add_argument("--dropout", type=float, metavar="P", help="share of values dropped")
-    gpt.add_argument("--learning-rate", type=float, metavar="X", help="the highest one")
-    gpt.add_argument("--precision", choices=["float32", "bfloat16"], help="of matrix products")
     gpt.add_argument("--store", choices=["float32", "float16"], help="dtype of the stored weights")
     train.set_defaults(work=_train)
 
@@ -112,12 +129,16 @@ _whole.__name__ = "whole number"  # in argparse's "invalid … value"
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from vae_course import train_gpt
     from vae_course._files import DataError
 
     try:
-        print(train_gpt.train_and_save(arguments))
-    except DataError as error:
+        if arguments.model == "gpt":
+            from vae_course.train_gpt import train_and_save
+        else:
+            from vae_course.train_vae import train_and_save
+        if sentence := train_and_save(arguments):
+            print(sentence)
+    except (DataError, FloatingPointError, OSError) as error:
         print(f"vae-course: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
@@ -168,9 +189,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"vae-course: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
+        extra = "train" if error.name == "accelerate" else "test"
         print(
             f"vae-course: this command needs {error.name}: "
-            'python -m pip install -e ".[test]" in a clone of the course',
+            f'python -m pip install -e ".[{extra}]" in a clone of the course',
             file=sys.stderr,
         )
         return 1

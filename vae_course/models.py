@@ -4,6 +4,7 @@ Shapes are written beside each line: B images, H = W = 28, D latent dimensions. 
 logits, never probabilities: `torch.sigmoid(logits)` are the pixels.
 """
 
+import itertools
 import math
 
 import torch
@@ -145,6 +146,13 @@ class VAE(nn.Module):
         encoder = conv_encoder(2 * latent_dim, channels=channels)
         return cls(encoder, conv_decoder(latent_dim, channels=channels), latent_dim=latent_dim)
 
+    @classmethod
+    def paper(cls) -> "VAE":
+        r"""784-200-200-50 with tanh, the one-layer model of Burda et al. 2016 (appendix C)."""
+        encoder = nn.Sequential(nn.Flatten(), *_tanh_layers(784, 200, 200, 2 * 50))
+        decoder = nn.Sequential(*_tanh_layers(50, 200, 200, 784), nn.Unflatten(1, IMAGE_SHAPE))
+        return cls(encoder, decoder, latent_dim=50)
+
     def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
         r"""Mean and log-variance of q(z | image), each (B, D)."""
         mean, log_var = self.encoder(image).chunk(2, dim=1)
@@ -158,3 +166,87 @@ class VAE(nn.Module):
         mean, log_var = self.encode(image)  # (B, D) each
         latent = self.sampling(mean, log_var)  # (B, D)
         return self.decoder(latent), mean, log_var
+
+
+class ConditionalVAE(VAE):
+    r"""A VAE that is told the label: the decoder gets the latent and the label, p(x | z, y).
+
+    The encoder sees the image alone. Nothing is lost by that: the label can be read off the image,
+    so q(z | x) may use it. The bound on log p(image | label) is the usual one.
+
+    Shapes: image (B, 1, 28, 28), label (B,) integers → (logits, mean (B, D), log_var (B, D))
+    Source: Kingma et al. 2014, model M2; Sohn et al. 2015.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, *, latent_dim: int, classes: int):
+        super().__init__(encoder, decoder, latent_dim=latent_dim)
+        self.classes = classes
+
+    @classmethod
+    def dense(cls, latent_dim: int, *, classes: int = 10, hidden: int = 400) -> "ConditionalVAE":
+        encoder = dense_encoder(2 * latent_dim, hidden=hidden)
+        decoder = dense_decoder(latent_dim + classes, hidden=hidden)
+        return cls(encoder, decoder, latent_dim=latent_dim, classes=classes)
+
+    @classmethod
+    def conv(cls, latent_dim: int, *, classes: int = 10, channels: int = 32) -> "ConditionalVAE":
+        encoder = conv_encoder(2 * latent_dim, channels=channels)
+        decoder = conv_decoder(latent_dim + classes, channels=channels)
+        return cls(encoder, decoder, latent_dim=latent_dim, classes=classes)
+
+    @classmethod
+    def paper(cls) -> "VAE":
+        raise TypeError("the model of the paper knows no labels: VAE.paper()")
+
+    def decoder_input(self, latent: Tensor, label: Tensor) -> Tensor:
+        r"""Latents with the label behind them as ten zeros and ones: (B, D), (B,) → (B, D + 10).
+
+        Raises: ValueError, TypeError if there is not one label in 0 … classes − 1 a latent.
+        """
+        if label.is_floating_point() or label.dtype == torch.bool:
+            raise TypeError(f"label has dtype {label.dtype}; expected integers: labels.long()")
+        if label.shape != latent.shape[:1]:
+            raise ValueError(
+                f"label has shape {tuple(label.shape)}; expected one label for each of the "
+                f"{len(latent)} latents, shape ({len(latent)},)"
+            )
+        if len(label) and not (label.min() >= 0 and label.max() < self.classes):
+            raise ValueError(
+                f"labels run from {label.min()} to {label.max()}; expected 0 to {self.classes - 1}"
+            )
+        one_hot = torch.nn.functional.one_hot(label.long(), self.classes)  # (B, 10)
+        return torch.cat([latent, one_hot.to(latent.dtype)], dim=1)  # (B, D + 10)
+
+    def decode(self, latent: Tensor, label: Tensor) -> Tensor:
+        r"""Pixels in [0, 1] for latents (B, D) and labels (B,)."""
+        return torch.sigmoid(self.decoder(self.decoder_input(latent, label)))
+
+    def forward(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean, log_var = self.encode(image)  # (B, D) each
+        latent = self.sampling(mean, log_var)  # (B, D)
+        return self.decoder(self.decoder_input(latent, label)), mean, log_var
+
+
+def build_vae(kind: str, *, latent_dim: int, width: int) -> VAE:
+    r"""A VAE by the name it has on the command line and on model cards.
+
+    kind: "conv-vae", "dense-vae", "conditional-vae" (convolutional) or "paper-vae"
+    width: channels of the first convolution, or hidden units
+    Raises: ValueError if there is no such kind.
+    """
+    if kind == "dense-vae":
+        return VAE.dense(latent_dim, hidden=width)
+    if kind == "conv-vae":
+        return VAE.conv(latent_dim, channels=width)
+    if kind == "conditional-vae":
+        return ConditionalVAE.conv(latent_dim, channels=width)
+    if kind == "paper-vae" and (latent_dim, width) == (50, 200):
+        return VAE.paper()
+    raise ValueError(f"there is no {kind!r} with {latent_dim} latents and width {width}")
+
+
+def _tanh_layers(*widths: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), nn.Tanh()]
+    return layers[:-1]  # the last layer is linear

@@ -8,11 +8,13 @@ What stands around the loop (checks, averages, random numbers, the bar) is in `_
 import math
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from vae_course import _loop
+from vae_course._resume import Resumable
 from vae_course.history import History
 
 __all__ = ["History", "TrainingDiverged", "count_parameters", "evaluate", "fit", "seed_everything"]
@@ -63,6 +65,7 @@ def fit(
     seed: int = 0,
     progress: bool = True,
     after_epoch: Callable[[int, nn.Module, History], object] | None = None,
+    checkpoint: str | Path | None = None,
 ) -> History:
     r"""Train `model` in place and return the history of its losses.
 
@@ -76,12 +79,16 @@ def fit(
         outside are left alone. For another round of training, give another seed.
     after_epoch(epoch, model, history): finds the model in eval mode. Its random numbers are the
         same after each epoch and leave the training's alone.
+    checkpoint: a file, NAME.safetensors, written anew after each epoch. Where it exists already,
+        training goes on from it: the same call again, after a crash or with more epochs, ends
+        with the same weights, to the last bit, as if it had never stopped.
     Ctrl-C, or the notebook's stop button: training ends, the model stays as it is, and
         history.interrupted is True.
 
     Shapes: images (N, …), labels (N, …); both are moved to the model's device
     Raises: TrainingDiverged once the loss is NaN or infinite; ValueError or TypeError on
-        arguments and loss values that cannot be trained with.
+        arguments and loss values that cannot be trained with; CheckpointError (a ValueError) if
+        the checkpoint is damaged, or of another model, data set, batch size or seed.
     """
     _loop.check_arguments(epochs, batch_size, labels, test_images, test_labels)
     data = _loop.on_model_device(model, images=images, labels=labels)
@@ -90,10 +97,16 @@ def fit(
     _loop.check_optimizer(optimizer, model)
     shuffling = torch.Generator().manual_seed(seed)
     history, epoch, steps = History(), 0, math.ceil(len(images) / batch_size)
+    saved = Resumable(
+        checkpoint, data, model=model, optimizer=optimizer, shuffling=shuffling, history=history,
+        settings={"batch_size": batch_size, "seed": seed, "learning_rate": learning_rate},
+    )  # fmt: skip
 
     with _loop.around_training(model, seed, progress, epochs * steps) as bar:
         try:
-            for epoch in range(1, epochs + 1):
+            epoch = done = saved.start(epochs)  # 0, or what an earlier call has trained
+            bar.update(done * steps)
+            for epoch in range(done + 1, epochs + 1):
                 bar.set_description(_headline(f"epoch {epoch}/{epochs}", history))
                 model.train()
                 averages = _loop.Averages(model, stop_at_nan=True)
@@ -113,6 +126,7 @@ def fit(
                 if after_epoch is not None:
                     with _loop.aside(model, seed):
                         after_epoch(epoch, model, history)
+                saved.save()
         except KeyboardInterrupt:
             history.interrupted = True
         except _loop.NotFinite as found:

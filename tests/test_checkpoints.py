@@ -1,0 +1,295 @@
+"""Checkpoints: whole or not there, checked to the last bit, and a killed run ends the same."""
+
+import itertools
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from vae_course import losses, models
+from vae_course.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
+from vae_course.training import fit
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(40, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+
+
+def small_vae(hidden=6):
+    torch.manual_seed(7)
+    return models.VAE.dense(2, hidden=hidden)
+
+
+def elbo_loss(model, image):
+    logits, mean, log_var = model(image)
+    return losses.negative_elbo(logits, image, mean, log_var)
+
+
+def train(model, images, path=None, **options):
+    options = {"epochs": 4, "batch_size": 16, "progress": False, **options}
+    return fit(model, elbo_loss, images, checkpoint=path, **options)
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+# ------------------------------------------------------------------------- going on
+
+
+@pytest.mark.parametrize("stopped_after", [1, 2, 3])
+def test_a_resumed_training_equals_an_uninterrupted_one_to_the_last_bit(
+    images, tmp_path, stopped_after
+):
+    whole = small_vae()
+    history = train(whole, images, test_images=images[:8])
+    path = tmp_path / "run.safetensors"
+    train(small_vae(), images, path, epochs=stopped_after, test_images=images[:8])
+    torch.rand(3)  # what happens outside in between does not matter
+    resumed = small_vae()
+    again = train(resumed, images, path, test_images=images[:8])
+    assert torch.equal(weights(whole), weights(resumed))
+    assert again.rows == history.rows
+
+
+def test_a_training_that_is_complete_is_not_trained_again(images, tmp_path):
+    path = tmp_path / "run.safetensors"
+    first, second = small_vae(), small_vae(hidden=6)
+    train(first, images, path)
+    before = path.read_bytes()
+    history = train(second, images, path)
+    assert torch.equal(weights(first), weights(second)) and len(history) == 4
+    assert path.read_bytes() == before
+
+
+def test_without_checkpoint_the_result_is_the_same(images, tmp_path):
+    plain, kept = small_vae(), small_vae()
+    train(plain, images)
+    train(kept, images, tmp_path / "run.safetensors")
+    assert torch.equal(weights(plain), weights(kept))
+
+
+def test_an_interrupted_epoch_is_trained_again_as_it_would_have_been(images, tmp_path):
+    whole, calls = small_vae(), itertools.count()
+    train(whole, images)
+
+    def stops_in_epoch_three(model, image):
+        if next(calls) == 7:  # three steps an epoch
+            raise KeyboardInterrupt
+        return elbo_loss(model, image)
+
+    path = tmp_path / "run.safetensors"
+    options = {"epochs": 4, "batch_size": 16, "progress": False, "checkpoint": path}
+    assert fit(small_vae(), stops_in_epoch_three, images, **options).interrupted
+    resumed = small_vae()
+    train(resumed, images, path)
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("make", [
+    lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, nesterov=True),
+    lambda p: torch.optim.AdamW(p, lr=1e-3, amsgrad=True),
+    lambda p: torch.optim.RMSprop(p, lr=1e-3),
+])  # fmt: skip
+def test_other_optimizers_go_on_too(images, tmp_path, make):
+    whole, resumed, path = small_vae(), small_vae(), tmp_path / "run.safetensors"
+    train(whole, images, optimizer=make(whole.parameters()))
+    half = small_vae()
+    train(half, images, path, epochs=2, optimizer=make(half.parameters()))
+    train(resumed, images, path, optimizer=make(resumed.parameters()))
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_tied_weights_and_buffers_are_stored(tmp_path):
+    def tied():
+        first, second = nn.Linear(3, 3), nn.Linear(3, 3)
+        second.weight = first.weight
+        return nn.Sequential(first, nn.BatchNorm1d(3), second)
+
+    model, other, path = tied(), tied(), tmp_path / "tied.safetensors"
+    model(torch.rand(5, 3))  # moves the running averages
+    write_checkpoint(path, model=model, state={})
+    read_checkpoint(path).restore(model=other)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+# ------------------------------------------------------------------------- refused
+
+
+@pytest.fixture
+def stored(images, tmp_path):
+    path = tmp_path / "run.safetensors"
+    train(small_vae(), images, path, epochs=2)
+    return path
+
+
+def refused(images, path, model=None, **options):
+    r"""The sentence with which a resume is refused; nothing may have changed by then."""
+    model = model or small_vae()
+    before = weights(model)
+    with pytest.raises(CheckpointError) as caught:
+        train(model, images, path, **options)
+    assert torch.equal(weights(model), before)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_every_flipped_bit_is_noticed(images, stored):
+    content, chance = stored.read_bytes(), random.Random(0)
+    for position in [0, 9, len(content) - 1, *chance.choices(range(len(content)), k=60)]:
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << chance.randrange(8)
+        stored.write_bytes(damaged)
+        try:
+            found = read_checkpoint(stored)
+        except CheckpointError:
+            continue
+        pytest.fail(f"bit flip at byte {position} passed: {found.state}")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_truncated_file_is_refused(images, stored, share):
+    content = stored.read_bytes()
+    stored.write_bytes(content[: int(share * len(content))])
+    assert "delete it to start again" in refused(images, stored)
+
+
+def test_a_pickle_in_disguise_is_refused_and_never_unpickled(images, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "trapped"),))
+
+    path = tmp_path / "run.safetensors"
+    path.write_bytes(pickle.dumps(Trap()))
+    assert "no checkpoint" in refused(images, path)
+    torch.save({"weight": Trap()}, path)
+    assert "no checkpoint" in refused(images, path)
+    assert not (tmp_path / "trapped").exists()
+
+
+def test_tensors_of_somebody_else_are_refused(images, tmp_path):
+    path = tmp_path / "run.safetensors"
+    save_file({"weight": torch.zeros(3)}, path)
+    assert "no checkpoint of this course" in refused(images, path)
+
+
+def test_another_format_number_is_refused(images, stored):
+    tensors = load_file(stored)
+    save_file(tensors, stored, {"format": "vae-course checkpoint 2", "state": "{}"})
+    assert "vae-course checkpoint 2" in refused(images, stored)
+
+
+def test_another_architecture_is_refused(images, stored):
+    sentence = refused(images, stored, small_vae(hidden=7))
+    assert "another training" in sentence and "encoder.1.weight" in sentence
+
+
+def test_another_optimizer_is_refused(images, stored):
+    model = small_vae()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    assert "SGD" in refused(images, stored, model, optimizer=optimizer)
+
+
+@pytest.mark.parametrize("options, word", [
+    ({"seed": 1}, "seed 0, this one has 1"),
+    ({"batch_size": 8}, "batch_size 16"),
+    ({"learning_rate": 0.1}, "learning_rate"),
+    ({"epochs": 1}, "holds 2 epochs already"),
+])  # fmt: skip
+def test_other_settings_are_refused(images, stored, options, word):
+    assert word in refused(images, stored, **options)
+
+
+def test_other_images_are_refused(images, stored):
+    changed = images.clone()
+    changed[3, 0, 5, 5] = 0.123
+    assert "data" in refused(changed, stored)
+
+
+def test_a_checkpoint_that_fit_did_not_write_is_refused(images, tmp_path):
+    path, model = tmp_path / "run.safetensors", small_vae()
+    write_checkpoint(path, model=model, state={"rows": []})
+    assert "not written by fit()" in refused(images, path)
+
+
+def test_a_missing_folder_is_said_before_the_training(images, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        train(small_vae(), images, tmp_path / "nowhere" / "run.safetensors")
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(images, stored, monkeypatch):
+    before = stored.read_bytes()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(small_vae(), images, stored)
+    monkeypatch.undo()
+    assert stored.read_bytes() == before
+    assert [path.name for path in stored.parent.iterdir()] == [stored.name]
+
+
+def test_the_header_is_plain_json(stored):
+    header = read_checkpoint(stored).state
+    assert json.loads(json.dumps(header)) == header
+    assert [row["epoch"] for row in header["rows"]] == [1, 2]
+
+
+# ------------------------------------------------------------------------- killed
+
+WORK = """
+import sys, time, torch
+from vae_course import losses, models
+from vae_course.training import fit
+torch.set_num_threads(1)
+torch.manual_seed(7)
+model = models.VAE.dense(2, hidden=64)
+images = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+def loss(model, image):
+    logits, mean, log_var = model(image)
+    return losses.negative_elbo(logits, image, mean, log_var)
+print("ready", flush=True)
+fit(model, loss, images, epochs=150, batch_size=8, progress=False, checkpoint=sys.argv[1])
+print(model.decoder[0].weight.double().sum().item().hex(), flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is a POSIX way to die")
+def test_a_run_killed_again_and_again_ends_with_the_same_weights(tmp_path):
+    path = tmp_path / "run.safetensors"
+    command = [sys.executable, "-c", WORK, str(path)]
+    chance, kills, seen = random.Random(time.time_ns()), 0, []
+    while kills < 4:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(chance.uniform(0.0, 0.5))
+        process.send_signal(signal.SIGKILL)
+        if process.wait() == 0:
+            break  # it was done before the signal came
+        kills += 1
+        process.stdout.close()
+        if path.exists():
+            seen.append(len(read_checkpoint(path).state["rows"]))  # never half a file
+    assert kills >= 2 and seen == sorted(seen)
+    last = subprocess.run(command, capture_output=True, text=True, check=True)
+    other = tmp_path / "uninterrupted.safetensors"
+    whole = subprocess.run([*command[:-1], str(other)], capture_output=True, text=True, check=True)
+    assert last.stdout == whole.stdout
+    first, second = read_checkpoint(path), read_checkpoint(other)
+    assert first.state == second.state and first.tensors.keys() == second.tensors.keys()
+    for name, tensor in first.tensors.items():
+        assert torch.equal(tensor, second.tensors[name]), name
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, other.name}
