@@ -362,7 +362,7 @@ class TestBadArguments:
     def test_damaged_checkpoint(self, tmp_path, capsys):
         (tmp_path / "checkpoint.safetensors").write_bytes(b"rubbish")
         assert train("train", "--model", "gpt", "--out", tmp_path, "--resume") == 2
-        assert "not a checkpoint" in capsys.readouterr().err
+        assert "is no checkpoint" in capsys.readouterr().err
 
     def test_other_text_than_before(self, options, text_file, tmp_path, capsys):
         assert train(*options, "--steps", 1, "--out", tmp_path / "out") == 0

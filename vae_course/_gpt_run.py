@@ -13,12 +13,17 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from vae_course._files import write_whole
+from vae_course.checkpoints import (
+    CheckpointError,
+    read_checkpoint,
+    remove_remains,
+    write_checkpoint,
+)
 from vae_course.gpt import CharGPT, CharTokenizer, language_model_loss, random_windows, split
 from vae_course.text import load_text
 
@@ -147,19 +152,13 @@ class Run:
             return mean_loss(self.model, self.validation_tokens, self.settings.block_size)
 
     def save_checkpoint(self, out: Path) -> None:
-        r"""All that a later `resume` needs, in one file: tensors, and a JSON text in its header."""
-        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{index}/{key}": value for key, value in state.items()}
-        tensors["random/windows"] = self.windows.get_state()
-        tensors["random/torch"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
+        r"""All that a later `resume` needs, in one file; and the log beside it."""
         state = {"settings": dataclasses.asdict(self.settings), "step": self.step}
         state |= {"rows": self.rows, "seconds": self.seconds, "sha256": self.sha256}
-        state |= {"commands": self.commands}
-        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        write_whole(out / "checkpoint.safetensors", save(tensors, {"run": json.dumps(state)}))
+        write_checkpoint(
+            out / "checkpoint.safetensors", model=self.model, optimizer=self.optimizer,
+            generators={"windows": self.windows}, state=state | {"commands": self.commands},
+        )  # fmt: skip
         write_whole(out / "log.csv", _csv(self.rows))
 
     @classmethod
@@ -169,29 +168,21 @@ class Run:
         Raises: ValueError if there is no checkpoint, or its text is not the one at hand.
         """
         path = out / "checkpoint.safetensors"
+        remove_remains(path)
         try:
-            with safe_open(path, framework="pt") as file:
-                state = json.loads(file.metadata()["run"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            found = read_checkpoint(path)
+            settings = Settings(**found.state["settings"])
         except FileNotFoundError:
-            raise ValueError(f"there is no checkpoint to resume in {out}") from None
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not a checkpoint of this command: {error}") from None
-        settings = Settings(**state["settings"])
+            raise CheckpointError(f"there is no checkpoint to resume in {out}") from None
+        except (KeyError, TypeError):
+            raise CheckpointError(f"{path} is not a checkpoint of --model gpt") from None
         run = cls(dataclasses.replace(settings, steps=steps or settings.steps), device=device)
+        state = found.state
         if run.sha256 != state["sha256"]:
             raise ValueError(f"the text {settings.dataset!r} is not the one {path} was trained on")
-        run.model.load_state_dict(_below("model/", tensors))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _below("optimizer/", tensors).items():
-            index, key = name.split("/")
-            moments.setdefault(int(index), {})[key] = tensor
-        groups = run.optimizer.state_dict()["param_groups"]
-        run.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        run.windows.set_state(tensors["random/windows"])
-        torch.set_rng_state(tensors["random/torch"])
-        if run.device.type == "cuda" and "random/cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random/cuda"], run.device)
+        found.restore(
+            model=run.model, optimizer=run.optimizer, generators={"windows": run.windows}
+        )
         run.step, run.rows, run.seconds = state["step"], state["rows"], state["seconds"]
         run.commands = state["commands"]
         return run
@@ -251,10 +242,6 @@ def _adamw(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
         {"params": others, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
-
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _csv(rows: list[dict[str, float]]) -> bytes:
