@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from vae_course import cli, losses, models, train_vae
-from vae_course._vae_run import Objective
+from vae_course._vae_objective import Objective
 from vae_course.history import History
 from vae_course.pretrained import load_vae
 

@@ -11,7 +11,8 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from vae_course._vae_run import Run, Settings, stored_settings
+from vae_course._vae_objective import Settings
+from vae_course._vae_run import Run, stored_settings
 from vae_course.data import load_images
 
 __all__ = ["DEFAULTS", "Run", "Settings", "settings_from", "train_and_save"]
