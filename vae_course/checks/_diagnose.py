@@ -161,6 +161,11 @@ def _likely_cause(exercise: Exercise, outcome: run.Outcome) -> str:
         return f"That object has no such method. {shapes}"
     if isinstance(error, SystemExit):
         return "Return the value; do not exit."
+    if "does not require grad" in text:
+        return (
+            "The loss has no gradient to send back: look for `.detach()`, `.item()` or "
+            f"`torch.no_grad()` between the weights and the loss. {shapes}"
+        )
     if "to satisfy the constraint" in text:
         return f"A distribution got a parameter it can't have: a std must be positive. {shapes}"
     if any(word in text for word in ("must match", "shape", "size", "dimension", "multiplied")):

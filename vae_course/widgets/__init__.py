@@ -9,10 +9,16 @@ In a notebook, with a model that has two latent numbers:
 from vae_course.widgets._controls import Again, Choice, Slider, Switch, Text
 from vae_course.widgets._core import Explorer
 from vae_course.widgets._drawing import LiveFigure, house_figure
+from vae_course.widgets.anomaly import anomaly_explorer
+from vae_course.widgets.blender import blend_explorer
+from vae_course.widgets.gan import two_generators_explorer
 from vae_course.widgets.gpt import gpt_explorer
 from vae_course.widgets.kl import elbo_gap_explorer, kl_explorer
 from vae_course.widgets.latent import latent_explorer
+from vae_course.widgets.mixer import mixer_explorer
+from vae_course.widgets.quiz import Quiz
 from vae_course.widgets.reparameterization import reparameterization_explorer
+from vae_course.widgets.training import class_explorer, training_explorer
 from vae_course.widgets.transposed import transposed_explorer
 
 __all__ = [
@@ -20,14 +26,21 @@ __all__ = [
     "Choice",
     "Explorer",
     "LiveFigure",
+    "Quiz",
     "Slider",
     "Switch",
     "Text",
+    "anomaly_explorer",
+    "blend_explorer",
+    "class_explorer",
     "elbo_gap_explorer",
     "gpt_explorer",
     "house_figure",
     "kl_explorer",
     "latent_explorer",
+    "mixer_explorer",
     "reparameterization_explorer",
+    "training_explorer",
     "transposed_explorer",
+    "two_generators_explorer",
 ]

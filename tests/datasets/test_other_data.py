@@ -1,0 +1,84 @@
+"""A notebook runs on another image set when the one line in its Settings cell is changed.
+
+    python -m pytest -n0 -m datasets tests/datasets
+
+The clothes are drawn here: ten shapes in Fashion-MNIST's own file format, because the real files
+can't be had without a network. The full MNIST is taken where VAE_COURSE_DATA has it.
+"""
+
+import os
+import re
+
+import numpy as np
+import pytest
+
+from vae_course.data import cache_folder
+from vae_course.notebook_tools import find_notebooks, read_notebook, run_notebook, write_notebook
+
+pytestmark = pytest.mark.datasets
+
+
+def garment(kind, random):
+    r"""One of ten shapes, 28 × 28 bytes: wide or narrow, one part or two, with a texture."""
+    picture = np.zeros((28, 28))
+    rows, columns = np.mgrid[:28, :28] - 13.5
+    width, height = 4 + kind % 5 + random.normal(0, 0.5), 11 - kind // 2 + random.normal(0, 0.5)
+    body = (abs(columns) < width) & (abs(rows) < height)
+    if kind % 2:  # two legs, or sleeves
+        body &= (abs(columns) > 1.5) | (rows < -height / 3)
+    else:
+        body |= (abs(columns) < width + 4) & (abs(rows + height / 2) < 2)
+    shade = 0.5 + 0.05 * kind + random.normal(0, 0.05)
+    picture[body] = shade + 0.1 * np.sin(columns[body] * (kind + 1) / 3)
+    noise = random.normal(0, 0.02, picture.shape)
+    return (np.clip(picture + noise * body, 0, 1) * 255).astype(np.uint8)
+
+
+def idx(array):
+    sizes = np.array(array.shape, dtype=">i4").tobytes()
+    return bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
+
+
+@pytest.fixture(scope="module")
+def clothes(tmp_path_factory):
+    r"""A shared folder with 60,000 + 10,000 drawn garments in Fashion-MNIST's files."""
+    folder, random = tmp_path_factory.mktemp("shared"), np.random.default_rng(0)
+    raw = folder / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    drawn = {kind: [garment(kind, random) for _ in range(300)] for kind in range(10)}
+    for part, count in (("train", 60_000), ("t10k", 10_000)):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        pixels = np.stack([drawn[kind][random.integers(300)] for kind in labels])
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(pixels))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx(labels))
+    return folder
+
+
+def run_with(dataset, number, folder, tmp_path, monkeypatch):
+    (path,) = find_notebooks([number])
+    notebook, changed = read_notebook(path), 0
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["source"], count = re.subn(
+                r'^DATASET = "[\w-]+"', f'DATASET = "{dataset}"', cell["source"], flags=re.M
+            )
+            changed += count
+    assert changed == 1, "one line in the Settings cell names the data set"
+    copy = tmp_path / path.name
+    write_notebook(notebook, copy)
+    monkeypatch.setenv("VAE_COURSE_DATA", str(folder))
+    print(f"{path.stem} on {dataset}: {run_notebook(copy):.0f} s")
+
+
+@pytest.mark.parametrize("number", ["05"])
+def test_on_clothes(number, clothes, tmp_path, monkeypatch):
+    run_with("fashion-mnist", number, clothes, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("number", ["05"])
+def test_on_all_digits(number, tmp_path, monkeypatch):
+    folder = cache_folder()
+    if not (folder / "MNIST" / "raw").is_dir():
+        pytest.skip(f"no MNIST in {folder}; VAE_COURSE_DATA names the folder that has it")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    run_with("mnist", number, os.fspath(folder), tmp_path, monkeypatch)

@@ -1,0 +1,740 @@
+r"""Chapter 06: its exercises, right and wrong answers; the explorers; the notebook's functions."""
+
+import contextlib
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.distributions import Bernoulli
+
+from notebook_code import definitions
+from vae_course import checks, data, gan, widgets
+
+NOTEBOOK = "06_gan_comparison"
+
+
+def verdict(name, function, seed=None):
+    with contextlib.redirect_stdout(io.StringIO()):
+        return checks.check(name, function, seed=seed)
+
+
+def logits(*shape, seed=0):
+    return 3 * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+# ------------------------------------------------------------------ the package and the truth
+
+
+def test_reference_losses_agree_with_the_package():
+    real, fake = logits(7), logits(5, seed=1)
+    right = {e.name: e.reference for e in checks.exercises(6)}
+    torch.testing.assert_close(
+        right["discriminator_loss"](real, fake), gan.discriminator_loss(real, fake)
+    )
+    torch.testing.assert_close(right["generator_loss"](fake), gan.generator_loss(fake))
+
+
+@pytest.mark.parametrize("name", ["discriminator_step", "generator_step"])
+def test_reference_steps_agree_with_the_package(name):
+    exercise, weights = checks.exercise(name), []
+    for step in (exercise.reference, getattr(gan, name)):
+        args = exercise.case(torch.Generator().manual_seed(3))
+        losses = [step(*args) for _ in range(3)]
+        both = [p for network in args[:2] for p in network.parameters()]
+        weights.append(torch.cat([p.detach().flatten() for p in both] + [torch.tensor(losses)]))
+    torch.testing.assert_close(*weights)
+
+
+def test_reference_count_agrees_with_the_package():
+    exercise = checks.exercise("modes_covered")
+    for seed in range(20):
+        args = exercise.case(torch.Generator().manual_seed(seed))
+        assert exercise.reference(*args) == gan.modes_covered(*args)
+
+
+def test_cases_of_modes_covered_are_neither_empty_nor_full_and_far_from_ties():
+    exercise = checks.exercise("modes_covered")
+    for seed in range(200):
+        samples, centers, radius = exercise.case(torch.Generator().manual_seed(seed))
+        assert 0 < exercise.reference(samples, centers, radius) < len(centers)
+        assert (torch.cdist(samples, centers) - radius).abs().min() > 1e-5
+
+
+# ------------------------------------------------------------ right answers written another way
+
+
+def by_softplus(real_logits, fake_logits):
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def by_logsigmoid(real_logits, fake_logits):
+    return -F.logsigmoid(real_logits).mean() - F.logsigmoid(-fake_logits).mean()
+
+
+def by_bernoulli(real_logits, fake_logits):
+    real = Bernoulli(logits=real_logits).log_prob(torch.ones(len(real_logits)))
+    fake = Bernoulli(logits=fake_logits).log_prob(torch.zeros(len(fake_logits)))
+    return -(real.mean() + fake.mean())
+
+
+def fooled_by_softplus(fake_logits):
+    return torch.logaddexp(torch.zeros_like(fake_logits), -fake_logits).mean()
+
+
+def fooled_by_logsigmoid(fake_logits):
+    return -F.logsigmoid(fake_logits).sum() / len(fake_logits)
+
+
+def d_step_two_backwards(generator, discriminator, optimizer, real, latent):
+    """As in the DCGAN tutorial: the gradients of the two halves add up."""
+    discriminator.zero_grad()
+    real_half = F.softplus(-discriminator(real)).mean()
+    real_half.backward()
+    with torch.no_grad():
+        fake = generator(latent)
+    fake_half = F.softplus(discriminator(fake)).mean()
+    fake_half.backward()
+    optimizer.step()
+    return real_half.item() + fake_half.item()
+
+
+def d_step_one_batch(generator, discriminator, optimizer, real, latent):
+    images = torch.cat([real, generator(latent).detach()])
+    real_logits, fake_logits = discriminator(images).split([len(real), len(latent)])
+    loss = by_logsigmoid(real_logits, fake_logits)
+    optimizer.zero_grad(set_to_none=False)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(loss.detach())
+
+
+def d_step_frozen_and_thawed(generator, discriminator, optimizer, real, latent):
+    for p in generator.parameters():
+        p.requires_grad_(False)
+    optimizer.zero_grad()
+    loss = by_softplus(discriminator(real), discriminator(generator(latent)))
+    loss.backward()
+    optimizer.step()
+    for p in generator.parameters():
+        p.requires_grad_(True)
+    return loss.item()
+
+
+def d_step_by_autograd(generator, discriminator, optimizer, real, latent):
+    loss = by_softplus(discriminator(real), discriminator(generator(latent)))
+    weights = list(discriminator.parameters())
+    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights)):
+        weight.grad = gradient
+    optimizer.step()
+    return loss.item()
+
+
+def g_step_discriminator_frozen(generator, discriminator, optimizer, latent):
+    discriminator.requires_grad_(False)
+    optimizer.zero_grad()
+    loss = fooled_by_softplus(discriminator(generator(latent)))
+    loss.backward()
+    optimizer.step()
+    discriminator.requires_grad_(True)
+    return loss.item()
+
+
+def g_step_cleans_up(generator, discriminator, optimizer, latent):
+    generator.zero_grad()
+    loss = fooled_by_logsigmoid(discriminator(generator(latent)))
+    loss.backward()
+    optimizer.step()
+    discriminator.zero_grad()
+    generator.zero_grad()
+    return float(loss.detach().numpy())
+
+
+def g_step_by_autograd(generator, discriminator, optimizer, latent):
+    loss = gan.generator_loss(discriminator(generator(latent)))
+    weights = list(generator.parameters())
+    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights)):
+        weight.grad = gradient
+    optimizer.step()
+    return loss.item()
+
+
+def modes_by_a_loop(samples, centers, radius):
+    return sum(any(math.dist(s, c) <= radius for s in samples.tolist()) for c in centers.tolist())
+
+
+def modes_by_squares(samples, centers, radius):
+    squares = ((samples[:, None] - centers[None]) ** 2).sum(-1)
+    return (squares < radius**2).any(0).sum().item()
+
+
+def modes_by_minimum(samples, centers, radius):
+    offset = samples.numpy()[None] - centers.numpy()[:, None]
+    return int(np.count_nonzero(np.nanmin(np.hypot(*np.moveaxis(offset, -1, 0)), axis=1) < radius))
+
+
+RIGHT = {
+    "discriminator_loss": [by_softplus, by_logsigmoid, by_bernoulli],
+    "generator_loss": [fooled_by_softplus, fooled_by_logsigmoid],
+    "discriminator_step": [d_step_two_backwards, d_step_one_batch, d_step_frozen_and_thawed,
+                           d_step_by_autograd, gan.discriminator_step],
+    "generator_step": [g_step_discriminator_frozen, g_step_cleans_up, g_step_by_autograd,
+                       gan.generator_step],
+    "modes_covered": [modes_by_a_loop, modes_by_squares, modes_by_minimum],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "function"), [(n, f) for n, fs in RIGHT.items() for f in fs],
+                         ids=lambda x: getattr(x, "__name__", x))
+def test_right_answer_written_another_way_passes(name, function):
+    for seed in range(5):
+        found = verdict(name, function, seed)
+        assert found.passed, found
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_no_draw_of_inputs_rejects_the_reference(name):
+    for seed in range(60):
+        assert verdict(name, checks.exercise(name).reference, seed).passed
+
+
+# ------------------------------------------------- wrong answers that no catalogue entry foresaw
+
+
+def logs_of_probabilities(real_logits, fake_logits):
+    real, fake = real_logits.sigmoid(), fake_logits.sigmoid()
+    return -(real.log().mean() + (1 - fake).log().mean())
+
+
+def logs_with_a_small_constant(real_logits, fake_logits):
+    real, fake = real_logits.sigmoid(), fake_logits.sigmoid()
+    return -((real + 1e-8).log().mean() + (1 - fake + 1e-8).log().mean())
+
+
+def probabilities_not_logits(real_logits, fake_logits):
+    return (1 - real_logits.sigmoid()).mean() + fake_logits.sigmoid().mean()
+
+
+def bits(real_logits, fake_logits):
+    return by_softplus(real_logits, fake_logits) / math.log(2)
+
+
+def real_detached(real_logits, fake_logits):
+    return by_softplus(real_logits.detach(), fake_logits)
+
+
+def clamped(real_logits, fake_logits):
+    return by_softplus(real_logits.clamp(-10, 10), fake_logits.clamp(-10, 10))
+
+
+def both_numbers(real_logits, fake_logits):
+    return F.softplus(-real_logits).mean(), F.softplus(fake_logits).mean()
+
+
+def by_item(real_logits, fake_logits):
+    return by_softplus(real_logits, fake_logits).item()
+
+
+def weighted(real_logits, fake_logits):
+    return F.softplus(-real_logits).mean() + 0.5 * F.softplus(fake_logits).mean()
+
+
+def fooled_by_log(fake_logits):
+    return -fake_logits.sigmoid().log().mean()
+
+
+def fooled_with_constant(fake_logits):
+    return -(fake_logits.sigmoid() + 1e-7).log().mean()
+
+
+def d_step(loss=by_softplus, *, before=None, after=None, detach=True, back=None):
+    """The reference step with one of its pieces replaced."""
+
+    def step(generator, discriminator, optimizer, real, latent):
+        if before:
+            before(generator, discriminator, optimizer)
+        fake = generator(latent).detach() if detach else generator(latent)
+        value = loss(discriminator(real), discriminator(fake))
+        optimizer.zero_grad()
+        (back or torch.Tensor.backward)(value)
+        optimizer.step()
+        if after:
+            after(generator, discriminator, optimizer)
+        return value.item()
+
+    return step
+
+
+def d_step_in_no_grad(generator, discriminator, optimizer, real, latent):
+    with torch.no_grad():
+        loss = by_softplus(discriminator(real), discriminator(generator(latent)))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def d_step_by_hand(generator, discriminator, optimizer, real, latent):
+    loss = by_softplus(discriminator(real), discriminator(generator(latent).detach()))
+    weights = list(discriminator.parameters())
+    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights)):
+        weight.data -= optimizer.param_groups[0]["lr"] * gradient
+    return loss.item()
+
+
+def d_step_loss_afterwards(generator, discriminator, optimizer, real, latent):
+    gan.discriminator_step(generator, discriminator, optimizer, real, latent)
+    return by_softplus(discriminator(real), discriminator(generator(latent).detach())).item()
+
+
+def d_step_one_image(generator, discriminator, optimizer, real, latent):
+    return gan.discriminator_step(generator, discriminator, optimizer, real[:1], latent[:1])
+
+
+def d_step_flattens(generator, discriminator, optimizer, real, latent):
+    return gan.discriminator_step(generator, discriminator, optimizer, real.flatten(1), latent)
+
+
+def d_step_noise_as_image(generator, discriminator, optimizer, real, latent):
+    return gan.discriminator_step(
+        lambda z: torch.rand_like(real), discriminator, optimizer, real, latent
+    )
+
+
+def d_step_no_return(generator, discriminator, optimizer, real, latent):
+    gan.discriminator_step(generator, discriminator, optimizer, real, latent)
+
+
+def clip(generator, discriminator, optimizer):
+    with torch.no_grad():
+        for p in discriminator.parameters():
+            p.clamp_(-0.01, 0.01)
+
+
+def g_step(loss=fooled_by_softplus, *, before=None, after=None):
+    def step(generator, discriminator, optimizer, latent):
+        if before:
+            before(generator, discriminator, optimizer)
+        value = loss(discriminator(generator(latent)))
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        if after:
+            after(generator, discriminator, optimizer)
+        return value.item()
+
+    return step
+
+
+def g_step_through_no_grad(generator, discriminator, optimizer, latent):
+    with torch.no_grad():
+        loss = fooled_by_softplus(discriminator(generator(latent)))
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def g_step_trains_d_as_well(generator, discriminator, optimizer, latent):
+    other = torch.optim.SGD(discriminator.parameters(), lr=0.01)
+    loss = fooled_by_softplus(discriminator(generator(latent)))
+    generator.zero_grad()
+    other.zero_grad()
+    loss.backward()
+    optimizer.step()
+    other.step()
+    return loss.item()
+
+
+def g_step_half_the_latents(generator, discriminator, optimizer, latent):
+    return gan.generator_step(generator, discriminator, optimizer, latent[::2])
+
+
+def g_step_loss_afterwards(generator, discriminator, optimizer, latent):
+    gan.generator_step(generator, discriminator, optimizer, latent)
+    return fooled_by_softplus(discriminator(generator(latent))).item()
+
+
+def g_step_clips_the_gradient(generator, discriminator, optimizer, latent):
+    loss = fooled_by_softplus(discriminator(generator(latent)))
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(generator.parameters(), 1e-3)
+    optimizer.step()
+    return loss.item()
+
+
+def distances(samples, centers):
+    return torch.cdist(samples, centers)
+
+
+UNLISTED = {
+    "discriminator_loss": {
+        "logarithms of sigmoids": (logs_of_probabilities, "sure and wrong"),
+        "a small constant": (logs_with_a_small_constant, "sure and wrong"),
+        "probabilities without log": (probabilities_not_logits, "log 4"),
+        "bits": (bits, "bits"),
+        "real logits detached": (real_detached, "gradient"),
+        "clamped": (clamped, "sure and wrong"),
+        "both halves apart": (both_numbers, "one number"),
+        "a float": (by_item, "gradient"),
+        "fakes count half": (weighted, "log 4"),
+        "arguments swapped and signs": (lambda r, f: by_softplus(-f, r), "log 0.731"),
+    },
+    "generator_loss": {
+        "logarithm of the sigmoid": (fooled_by_log, "infinite"),
+        "a small constant": (fooled_with_constant, "sure"),
+        "detached": (lambda f: F.softplus(-f.detach()).mean(), "gradient"),
+        "bits": (lambda f: F.softplus(-f).mean() / math.log(2), "bits"),
+        "median": (lambda f: F.softplus(-f).median(), "gradient"),
+        "squared": (lambda f: F.softplus(-f).square().mean(), "log 2"),
+        "target 0.9": (lambda f: F.binary_cross_entropy_with_logits(f, 0.9 + 0 * f), "by"),
+        "hinge": (lambda f: F.relu(1 - f).mean(), "log 2"),
+    },
+    "discriminator_step": {
+        "a step without a graph": (d_step_in_no_grad, "torch.no_grad()"),
+        "weights moved by hand": (d_step_by_hand, "exactly one step"),
+        "loss after the step": (d_step_loss_afterwards, "before the step"),
+        "one image only": (d_step_one_image, "loss before the step"),
+        "hinge": (d_step(lambda r, f: F.relu(1 - r).mean() + F.relu(1 + f).mean()), "loss"),
+        "noise instead of the generator": (d_step_noise_as_image, "loss"),
+        "images flattened": (d_step_flattens, "images (B, 1, H, W)"),
+        "weights clipped": (d_step(after=clip), "do not move by"),
+        "no return": (lambda *a: d_step_no_return(*a) or "done", "number"),
+        "logarithms of sigmoids": (d_step(logs_of_probabilities), "from the logits"),
+        "generator put to train": (d_step(after=lambda g, d, o: g.train()), "eval mode"),
+        "generator updated by momentum": (d_step(after=lambda g, d, o: torch.optim.SGD(
+            g.parameters(), lr=0.1).step()), "generator changed"),
+        "gradient scaled": (d_step(back=lambda v: (10 * v).backward()), "do not move by"),
+        "discriminator re-initialised": (d_step(before=lambda g, d, o: d.first.reset_parameters()),
+                                         "before the step"),
+    },
+    "generator_step": {
+        "discriminator learns a little": (g_step_trains_d_as_well, "discriminator changed"),
+        "half of the latents": (g_step_half_the_latents, "loss before the step"),
+        "loss after the step": (g_step_loss_afterwards, "before the step"),
+        "gradient clipped": (g_step_clips_the_gradient, "do not move by"),
+        "hinge": (g_step(lambda f: -f.mean()), "loss"),
+        "weights clipped": (g_step(after=clip), "discriminator changed"),
+        "logarithm of the sigmoid": (g_step(fooled_by_log), "from the logits"),
+        "generator put to train": (g_step(after=lambda g, d, o: g.train()), "eval mode"),
+        "target 0.9": (g_step(lambda f: F.binary_cross_entropy_with_logits(f, 0.9 + 0 * f)),
+                       "loss"),
+    },
+    "modes_covered": {
+        "at least one in a hundred": (
+            lambda s, c, r: int(((distances(s, c) <= r).float().mean(0) >= 0.2).sum()), "enough"),
+        "strictly three": (lambda s, c, r: int(((distances(s, c) <= r).sum(0) >= 3).sum()),
+                           "enough"),
+        "radius squared": (lambda s, c, r: int((distances(s, c) <= r * r).any(0).sum()), "enough"),
+        "every other sample": (lambda s, c, r: gan.modes_covered(s[::2], c, r), "enough"),
+        "a list": (lambda s, c, r: (distances(s, c) <= r).any(0).tolist(), "whole number"),
+        "radius written in": (lambda s, c, r: int((distances(s, c) <= 0.3).any(0).sum()), "enough"),
+        "off by one": (lambda s, c, r: gan.modes_covered(s, c, r) + 1, "off by +1"),
+        "a NaN spreads": (lambda s, c, r: int((distances(s, c).amin(0) <= r).sum()), "NaN"),
+        "first sample only": (lambda s, c, r: gan.modes_covered(s[:1], c, r), "enough"),
+    },
+}  # fmt: skip
+CASES = [(name, label, *case) for name, cases in UNLISTED.items() for label, case in cases.items()]
+CASE_IDS = [f"{name}-{label}" for name, label, *_ in CASES]
+
+
+@pytest.mark.parametrize(("name", "label", "wrong", "words"), CASES, ids=CASE_IDS)
+def test_slip_nobody_listed_is_rejected_with_a_useful_hint(name, label, wrong, words):
+    for seed in (1, 20, 300):
+        found = verdict(name, wrong, seed)
+        names = {m.name for m in checks.exercise(name).mistakes}
+        assert found.status in ("wrong", "error")
+        assert found.mistake is None or not set(found.mistake.split("+")) & names, found
+        assert words.lower() in found.hint.lower(), found.hint
+
+
+# Written as a student would, and recognised as what the catalogue calls them.
+
+
+def d_step_zeroes_the_generator(generator, discriminator, optimizer, real, latent):
+    loss = by_softplus(discriminator(real), discriminator(generator(latent).detach()))
+    generator.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def d_step_pooled(generator, discriminator, optimizer, real, latent):
+    images = torch.cat([real, generator(latent).detach()])
+    target = torch.cat([torch.ones(len(real)), torch.zeros(len(latent))])
+    loss = F.binary_cross_entropy_with_logits(discriminator(images), target)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def d_step_never_backward(generator, discriminator, optimizer, real, latent):
+    optimizer.zero_grad()
+    loss = by_softplus(discriminator(real), discriminator(generator(latent).detach()))
+    optimizer.step()
+    return loss.item()
+
+
+def g_step_generates_without_graph(generator, discriminator, optimizer, latent):
+    with torch.no_grad():
+        fake = generator(latent)
+    loss = fooled_by_softplus(discriminator(fake))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def g_step_freezes(generator, discriminator, optimizer, latent):
+    discriminator.requires_grad_(False)
+    return gan.generator_step(generator, discriminator, optimizer, latent)
+
+
+def g_step_zeroes_the_discriminator(generator, discriminator, optimizer, latent):
+    discriminator.zero_grad()
+    loss = fooled_by_softplus(discriminator(generator(latent)))
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+LISTED = [
+    ("discriminator_step", d_step_zeroes_the_generator, "gradients-not-zeroed"),
+    ("discriminator_step", d_step_pooled, "halved"),
+    ("discriminator_step", d_step_never_backward, "zeroed-too-late"),
+    ("discriminator_step", d_step(detach=False), "detach-missing"),
+    ("discriminator_step", d_step(before=lambda g, d, o: g.zero_grad(), detach=False),
+     "detach-missing"),
+    ("generator_step", g_step_through_no_grad, "detach-present"),
+    ("modes_covered", lambda s, c, r: float(gan.modes_covered(s, c, r)), "not-an-int"),
+    ("discriminator_step", d_step(after=lambda g, d, o: g.eval()), "left-in-eval"),
+    ("generator_step", g_step_generates_without_graph, "detach-present"),
+    ("generator_step", g_step_freezes, "left-frozen"),
+    ("generator_step", g_step_zeroes_the_discriminator, "gradients-not-zeroed"),
+    ("generator_step", g_step(lambda f: (1 - f.sigmoid()).log().mean()), "saturating"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "wrong", "mistake"), LISTED)
+def test_listed_mistake_in_a_student_s_own_words_is_recognised(name, wrong, mistake):
+    found = verdict(name, wrong, 4)
+    hints = {m.name: m.hint for m in checks.exercise(name).mistakes}
+    assert not found.passed and hints[mistake] in found.hint, found
+
+
+def test_one_that_looks_the_same_from_outside_is_named_too():
+    found = verdict("generator_step", g_step_generates_without_graph)
+    assert "detached" in found.hint and "backward() is missing" in found.hint
+
+
+PAIRS = [
+    ("discriminator_loss", "labels-swapped", "sigmoid-first"),
+    ("discriminator_loss", "halved", "sign"),
+    ("generator_loss", "sigmoid-first", "summed"),
+    ("discriminator_step", "detach-missing", "gradients-not-zeroed"),
+    ("discriminator_step", "labels-swapped", "returns-a-tensor"),
+    ("discriminator_step", "real-half-only", "gradients-not-zeroed"),
+    ("discriminator_step", "sigmoid-first", "own-latent"),
+    ("generator_step", "saturating", "gradients-not-zeroed"),
+    ("generator_step", "detach-present", "labels-swapped"),
+    ("generator_step", "both-trained", "saturating"),
+    ("modes_covered", "squared-distance", "nearest-only"),
+    ("modes_covered", "good-samples", "diameter"),
+]
+
+
+@pytest.mark.parametrize(("name", "first", "second"), PAIRS)
+def test_pair_of_mistakes_is_recognised(name, first, second):
+    found = verdict(name, checks.exercise(name).with_slips(first, second), 5)
+    hints = {m.name: m.hint for m in checks.exercise(name).mistakes}
+    assert not found.passed
+    assert hints[first] in found.hint and hints[second] in found.hint, found
+
+
+# ------------------------------------------------------------------- the explorer and the quiz
+
+
+def bars(latent):
+    """A picture whose left half follows the first latent, and the right half the second."""
+    level = latent[:, :2].sigmoid()  # (B, 2)
+    return level.repeat_interleave(14, dim=1)[:, None, None, :].expand(-1, 1, 28, 28)
+
+
+def blind(latent):
+    return torch.full((len(latent), 1, 28, 28), 0.5)
+
+
+def explorer():
+    return widgets.two_generators_explorer(bars, blind, latent_dim=4)
+
+
+def test_each_control_changes_the_picture_and_the_words():
+    shown = explorer()
+    other = {"angle": 120, "length": 1.5, "coordinate": 2, "shift": 2.0, "pair": 3}
+    start = {"shift": 1.0}
+    first = shown.picture(**start), shown.words(**start)
+    for name in shown.controls:
+        changed = start | {name: other[name]}
+        assert shown.picture(**changed) != first[0] and shown.words(**changed) != first[1], name
+    assert (shown.picture(**start), shown.words(**start)) == first
+
+
+def test_words_say_length_and_what_a_shift_moves():
+    words = explorer().words(length=1.0)
+    assert "The latent is 2.0 long (typical: 2.0)." in words
+    assert "Coordinate 1 is not shifted." in words
+    assert "The latent is 0.0 long" in explorer().words(length=0.0)
+    moved = explorer().words(shift=4.0, coordinate=1).split("moved ")[1]
+    assert "the GAN generator's by 0.000" in moved and "the VAE decoder's by 0.000" not in moved
+    assert "by 0.000 and" in explorer().words(shift=4.0, coordinate=4).split("moved ")[1]
+
+
+def test_both_generators_get_the_same_latent_and_it_has_the_length_that_is_said():
+    seen = {}
+
+    def note(name):
+        def decode(latent):
+            seen.setdefault(name, []).append(latent.clone())
+            return blind(latent)
+
+        return decode
+
+    shown = widgets.two_generators_explorer(note("vae"), note("gan"), latent_dim=9)
+    shown.picture(angle=90, length=2.0)
+    for one, other in zip(seen["vae"], seen["gan"], strict=True):
+        assert torch.equal(one, other)
+    walk = seen["vae"][-1]  # (13, 9)
+    assert walk.norm(dim=1).tolist() == pytest.approx([6.0] * 13, rel=1e-5)
+    torch.testing.assert_close(walk[0], walk[-1], rtol=0, atol=1e-5)  # a full circle
+    assert (walk[0] @ walk[3]).item() == pytest.approx(0, abs=1e-4)  # a quarter of it
+
+
+def test_box_and_slider_drive_the_picture():
+    shown = explorer()
+    before = shown.image.value
+    shown.rows["angle"].holders[0].value = 180
+    assert shown.image.value != before and shown.image.value == shown.picture(angle=180)
+
+
+@pytest.mark.parametrize(("decode", "latent_dim", "words"), [
+    (lambda latent: torch.zeros(len(latent), 28, 28), 4, r"returned shape \(1, 28, 28\)"),
+    (lambda latent: blind(latent) * 5, 4, "expected 0 to 1"), (blind, 1, "latent_dim is 1"),
+])  # fmt: skip
+def test_explorer_refuses_what_is_no_decoder(decode, latent_dim, words):
+    with pytest.raises(ValueError, match=words):
+        widgets.two_generators_explorer(decode, blind, latent_dim=latent_dim)
+
+
+def quiz(**options):
+    shades = {"real": 0.1, "VAE": 0.5, "GAN": 0.9}
+    return widgets.Quiz(
+        {name: torch.full((30, 1, 28, 28), shade) for name, shade in shades.items()}, **options
+    )
+
+
+def test_quiz_asks_pictures_of_the_source_it_says_evenly_and_repeatably():
+    asked = quiz()
+    assert sorted(map(asked.key.count, ("real", "VAE", "GAN"))) == [6, 7, 7]
+    shade = {26: "real", 128: "VAE", 230: "GAN"}
+    assert [shade[int(picture[0, 0])] for picture in asked.pictures] == asked.key
+    assert quiz().key == asked.key != quiz(seed=1).key
+
+
+def test_quiz_can_be_taken_on_the_keyboard_to_full_score():
+    taken = quiz()
+    assert "Picture 1 of 20." in taken.status.value
+    for name in taken.key:
+        assert taken.typed.value == ""
+        taken.typed.value = name[0].lower() if name == "real" else name[0]
+    assert taken.finished and taken.right == 20
+    assert "20 of 20 right; pure guessing gives 6.7 on average" in taken.words()
+    assert "less than 1 %" in taken.words()
+    assert "VAE (7 pictures): you said 7 × VAE" in taken.words()
+    sheet = taken.image.value
+    taken.typed.value = "r"  # after the end nothing changes
+    assert taken.image.value == sheet and len(taken.given) == 20
+
+
+def test_quiz_by_buttons_counts_what_is_right():
+    taken = quiz(count=6)
+    buttons = {button.description: button for button in taken.buttons}
+    for number, name in enumerate(taken.key):
+        before = taken.image.value
+        buttons[name if number < 2 else ("VAE" if name != "VAE" else "GAN")].click()
+        assert number == 5 or taken.image.value != before or taken.key[number + 1] == name
+    assert taken.right == 2 and "2 of 6 right; pure guessing gives 2.0" in taken.words()
+    assert "65 %" in taken.words()  # P(2 or more of 6 at ⅓) = 0.649
+    taken.again.click()
+    assert not taken.given and "Picture 1 of 6." in taken.status.value
+
+
+def test_quiz_ignores_other_letters_and_refuses_other_names():
+    taken = quiz()
+    taken.typed.value = "x"
+    assert not taken.given and taken.typed.value == ""
+    with pytest.raises(ValueError, match="expected one of real, VAE, GAN"):
+        taken.answer("diffusion")
+
+
+def test_quiz_says_what_it_cannot_ask():
+    few = torch.zeros(2, 1, 28, 28)
+    with pytest.raises(ValueError, match="different letters"):
+        widgets.Quiz({"real": few, "reel": few})
+    with pytest.raises(ValueError, match=r"2 pictures of 'real'; expected 10"):
+        widgets.Quiz({"real": few, "GAN": few})
+
+
+def test_quiz_on_paper_hides_the_key_and_its_sentence_is_the_same_in_every_run(capsys):
+    asked = quiz()
+    assert asked._sheet(answers=False).tobytes() != asked._sheet(answers=True).tobytes()
+    asked.show()
+    assert "Interactive quiz, 20 pictures: real, VAE or GAN?" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------- the notebook's own functions
+
+
+def test_notebook_s_loop_plays_the_package_s_game():
+    names = ("play", "LATENT_DIM", "BATCH_SIZE")
+    own, images, weights = definitions(NOTEBOOK, *names), torch.rand(130, 1, 28, 28), []
+
+    def judge():
+        return gan.conv_discriminator(channels=2)
+
+    for by_hand in (True, False):
+        torch.manual_seed(0)
+        networks = gan.Generator.conv(own.LATENT_DIM, channels=2), judge()
+        torch.manual_seed(1)
+        if by_hand:
+            own.play(*networks, images, epochs=2, rate=1e-3)
+        else:
+            g, d = (torch.optim.Adam(n.parameters(), 1e-3, betas=(0.5, 0.999)) for n in networks)
+            for _ in range(2):
+                for real in data.batches(images, batch_size=own.BATCH_SIZE):
+                    latent = torch.randn(len(real), own.LATENT_DIM)
+                    gan.discriminator_step(*networks, d, real, latent)
+                    latent = torch.randn(len(real), own.LATENT_DIM)
+                    gan.generator_step(*networks, g, latent)
+        weights.append(torch.cat([p.detach().flatten() for n in networks for p in n.parameters()]))
+    torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-6)
+
+
+def test_notebook_s_divergence_is_between_0_and_log_2():
+    own = definitions(NOTEBOOK, "js_divergence", "x", "dx")
+    p, q = (torch.distributions.Normal(m, 0.5).log_prob(own.x).exp() for m in (0.0, 1.0))
+    assert own.js_divergence(p, p).item() == pytest.approx(0, abs=1e-9)
+    assert own.js_divergence(p, q).item() == pytest.approx(own.js_divergence(q, p).item())
+    far = torch.distributions.Normal(5.0, 0.3).log_prob(own.x).exp()
+    assert own.js_divergence(p, far).item() == pytest.approx(math.log(2), abs=1e-4)
+
+
+def test_notebook_s_interval_is_student_s_t():
+    own = definitions(NOTEBOOK, "mean_and_half_width")
+    mean, half = own.mean_and_half_width([1.0, 2.0, 4.0])
+    assert mean == pytest.approx(7 / 3)
+    assert half == pytest.approx(4.303 * np.std([1, 2, 4], ddof=1) / math.sqrt(3), rel=1e-3)
+    assert math.isnan(own.mean_and_half_width([3.0])[1])

@@ -1,0 +1,755 @@
+r"""Chapter 07: its exercises, measured attributes, explorers, the animation, its notebook."""
+
+import contextlib
+import io
+import math
+import runpy
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from notebook_code import definitions
+from vae_course import attributes, checks, data, faces, latent, losses, pretrained, widgets
+from vae_course.animation import animation, frames_of, there_and_back
+from vae_course.data import DataError
+from vae_course.models import VAE
+
+NOTEBOOK = "07_latent_space"
+
+
+def verdict(name, function, seed=None):
+    with contextlib.redirect_stdout(io.StringIO()):
+        return checks.check(name, function, seed=seed)
+
+
+# ----------------------------------------------------------------- the references and the truth
+
+
+def test_rate_in_bits_is_the_package_s_kl_in_another_unit():
+    mean, log_var = torch.randn(2, 7, 5, generator=torch.Generator().manual_seed(1))
+    rate = checks.exercise("rate_in_bits").reference(mean, log_var)
+    torch.testing.assert_close(rate * math.log(2), losses.gaussian_kl(mean, log_var))
+
+
+def test_threshold_flags_the_share_that_was_asked_for_on_fresh_scores_too():
+    generator = torch.Generator().manual_seed(2)
+    normal, fresh = torch.randn(2, 40_000, generator=generator).exp()
+    for rate in (0.01, 0.05, 0.3):
+        threshold = checks.exercise("anomaly_threshold").reference(normal, rate)
+        assert (fresh > threshold).double().mean().item() == pytest.approx(rate, rel=0.2)
+
+
+def test_slerp_moves_along_a_great_circle_at_constant_speed():
+    start, end = torch.randn(2, 6, generator=torch.Generator().manual_seed(3)).double()
+    end = end / end.norm() * start.norm()
+    slerp = checks.exercise("slerp").reference
+    path = torch.stack([slerp(start, end, t) for t in torch.linspace(0, 1, 9).tolist()])
+    steps = (path[1:] - path[:-1]).norm(dim=1)
+    torch.testing.assert_close(path.norm(dim=1), start.norm().expand(9))
+    torch.testing.assert_close(steps, steps[:1].expand(8))
+    assert torch.linalg.matrix_rank(path) == 2  # a plane through the origin
+
+
+# ------------------------------------------------------------ right answers written another way
+
+
+def slerp_by_half_angles(start, end, t):
+    one, other = start / start.norm(), end / end.norm()
+    angle = 2 * math.atan2(float((one - other).norm()), float((one + other).norm()))
+    if math.sin(angle) < 1e-3:
+        return start + t * (end - start)
+    return (math.sin((1 - t) * angle) * start + math.sin(t * angle) * end) / math.sin(angle)
+
+
+def slerp_in_an_orthogonal_frame(start, end, t):
+    along = (start @ end) / (start @ start)
+    across = end - along * start  # the part of end that start does not have
+    if across.norm() < 1e-3 * end.norm():
+        return torch.lerp(start, end, t)
+    angle = torch.atan2(across.norm(), along * start.norm())
+    weight = torch.sin(t * angle) / torch.sin(angle)
+    return (torch.sin((1 - t) * angle) / torch.sin(angle)) * start + weight * end
+
+
+def direction_by_weights(latents, has_attribute):
+    has = has_attribute.float()
+    return latents.T @ (has / has.sum() - (1 - has) / (1 - has).sum())
+
+
+def direction_by_regression(latents, has_attribute):
+    has = has_attribute.double()
+    centred = has - has.mean()  # the slope on a 0/1 variable is the difference of the means
+    return ((centred @ latents.double()) / (centred @ has)).float()
+
+
+def direction_by_loops(latents, has_attribute):
+    groups = {True: [], False: []}
+    for row, has in zip(latents, has_attribute.tolist()):
+        groups[has].append(row)
+    return sum(groups[True]) / len(groups[True]) - sum(groups[False]) / len(groups[False])
+
+
+def threshold_by_sorting(normal_scores, false_positive_rate):
+    ranked = normal_scores.sort(descending=True).values
+    return float(ranked[int(false_positive_rate * len(ranked))])
+
+
+def threshold_by_numpy(normal_scores, false_positive_rate):
+    level = 100 * (1 - false_positive_rate)
+    return np.percentile(normal_scores.numpy(), level, method="inverted_cdf")
+
+
+def threshold_by_kth_value(normal_scores, false_positive_rate):
+    count = len(normal_scores)
+    return normal_scores.kthvalue(math.ceil(count * (1 - false_positive_rate) - 1e-6)).values
+
+
+def rate_by_the_package(mean, log_var):
+    return losses.gaussian_kl(mean, log_var) / math.log(2)
+
+
+def rate_by_distributions(mean, log_var):
+    q = torch.distributions.Normal(mean, (0.5 * log_var).exp())
+    p = torch.distributions.Normal(torch.zeros_like(mean), 1.0)
+    return torch.distributions.kl_divergence(q, p).sum(-1) * math.log2(math.e)
+
+
+RIGHT = [
+    ("slerp", slerp_by_half_angles), ("slerp", slerp_in_an_orthogonal_frame),
+    ("attribute_direction", direction_by_weights),
+    ("attribute_direction", direction_by_regression), ("attribute_direction", direction_by_loops),
+    ("anomaly_threshold", threshold_by_sorting), ("anomaly_threshold", threshold_by_numpy),
+    ("anomaly_threshold", threshold_by_kth_value),
+    ("rate_in_bits", rate_by_the_package), ("rate_in_bits", rate_by_distributions),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "function"), RIGHT, ids=[f.__name__ for _, f in RIGHT])
+def test_right_answer_written_another_way_passes(name, function):
+    for seed in range(8):
+        found = verdict(name, function, seed)
+        assert found.passed, found
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in RIGHT}))
+def test_no_draw_of_inputs_rejects_the_reference(name):
+    for seed in range(100):
+        assert verdict(name, checks.exercise(name).reference, seed).passed
+
+
+# ------------------------------------------------- wrong answers that no catalogue entry foresaw
+
+
+def sines(start, end, t, angle):
+    return (torch.sin((1 - t) * angle) * start + torch.sin(t * angle) * end) / torch.sin(angle)
+
+
+def unit(vector):
+    return vector / vector.norm()
+
+
+def no_special_case(start, end, t):
+    return sines(start, end, t, torch.acos(unit(start) @ unit(end)))
+
+
+def clamped_only(start, end, t):
+    return sines(start, end, t, torch.acos((unit(start) @ unit(end)).clamp(-1 + 1e-7, 1 - 1e-7)))
+
+
+def where_lets_the_gradient_through(start, end, t):
+    cosine = (unit(start) @ unit(end)).clamp(-1, 1)
+    angle = torch.acos(cosine)
+    line = (1 - t) * start + t * end
+    return torch.where(angle.sin().abs() < 1e-3, line, sines(start, end, t, angle))
+
+
+def start_for_parallel(start, end, t):
+    angle = torch.acos((unit(start) @ unit(end)).clamp(-1, 1))
+    return start if angle.sin() < 1e-3 else sines(start, end, t, angle)
+
+
+def smoothed(start, end, t):
+    return sines(start, end, t * t * (3 - 2 * t), torch.acos(unit(start) @ unit(end)))
+
+
+def squared_weights(start, end, t):
+    return (1 - t) ** 2 * start + t**2 * end
+
+
+def distance_as_angle(start, end, t):
+    return sines(start, end, t, (unit(start) - unit(end)).norm())
+
+
+def means(latents, has):
+    return latents[has].mean(0) - latents[~has].mean(0)
+
+
+def quantile(scores, rate):
+    return scores.quantile(1 - rate)
+
+
+def kl(mean, log_var):
+    return 0.5 * (mean**2 + log_var.exp() - 1 - log_var) / math.log(2)
+
+
+UNLISTED = {
+    "slerp": {
+        "no special case": (no_special_case, "parallel"),
+        "clamped, never left": (clamped_only, "opposite"),
+        "gradient through torch.where": (where_lets_the_gradient_through, "slope of acos"),
+        "start for parallel ones": (start_for_parallel, "parallel"),
+        "smoothed steps": (smoothed, "equal steps"),
+        "powers of t": (squared_weights, "off"),
+        "chord for angle": (distance_as_angle, "off"),
+        "sum of both": (lambda a, b, t: a + b, "t = 0"),
+        "two dimensions": (lambda a, b, t: checks.exercise("slerp").reference(a, b, t)[None],
+                           "shape"),
+        "NumPy": (lambda a, b, t: no_special_case(a, b, t).numpy(), "ndarray"),
+    },
+    "attribute_direction": {
+        "half of the rows": (lambda z, has: z[: len(z) // 2].mean(0) - z[len(z) // 2 :].mean(0),
+                             "mask"),
+        "first of each": (lambda z, has: z[has][0] - z[~has][0], "position"),
+        "squared": (lambda z, has: z[has].square().mean(0) - z[~has].square().mean(0), "5 added"),
+        "divided by both counts": (lambda z, has: means(z, has) / len(z), "latents.shape[0]"),
+        "correlation": (lambda z, has: torch.corrcoef(torch.cat([z.T, has[None].float()]))[-1, :-1],
+                        "difference"),
+        "keepdim": (lambda z, has: means(z, has)[None], "shape"),
+        "N − 1": (lambda z, has: z[has].sum(0) / (has.sum() - 1)
+                  - z[~has].sum(0) / ((~has).sum() - 1), "5 added"),
+        "doubled": (lambda z, has: 2 * means(z, has), "twice"),
+        "largest": (lambda z, has: z[has].max(0).values - z[~has].max(0).values, "differ"),
+    },
+    "anomaly_threshold": {
+        "the median, stretched": (lambda s, r: (s.median() * (1 + r)).item(),
+                                  "above your threshold"),
+        "median and MAD": (lambda s, r: (s.median() + 3 * (s - s.median()).abs().median()).item(),
+                           "above your threshold"),
+        "just below, for >=": (lambda s, r: quantile(s, r).item() * (1 - 1e-4), "thirty"),
+        "nearest to the share": (lambda s, r: s[(s - 1 + r).abs().argmin()].item(),
+                                 "above your threshold"),
+        "five percent, always": (lambda s, r: s.quantile(0.95).item(), "above your threshold"),
+        "mean of the others": (lambda s, r: s[s < quantile(s, r)].mean().item(), "above your thr"),
+        "interquartile": (lambda s, r: (2.5 * s.quantile(0.75) - 1.5 * s.quantile(0.25)).item(),
+                          "above your threshold"),
+        "a mask": (lambda s, r: s > quantile(s, r), "one number"),
+        "a tensor of one": (lambda s, r: quantile(s, r)[None], "one number"),
+        "no sign": (lambda s, r: s.abs().quantile(1 - r).item(), "negative scores"),
+    },
+    "rate_in_bits": {
+        "clamped": (lambda m, v: kl(m, v.clamp(-10, 10)).sum(1), "clamp"),
+        "eps in the logarithm": (lambda m, v: (kl(m, v) + 0.5 * (v - (v.exp() + 1e-8).log())
+                                               / math.log(2)).sum(1), "small constant"),
+        "per pixel": (lambda m, v: kl(m, v).sum(1) / 784, "0.001276 times"),
+        "rounded": (lambda m, v: kl(m, v).sum(1).round(), "differ"),
+        "largest dimension": (lambda m, v: kl(m, v).max(1).values, "add up"),
+        "absolute mean": (lambda m, v: (kl(m, v) + 0.5 * (m.abs() - m**2) / math.log(2)).sum(1),
+                          "1 bit"),
+        "prior to q": (lambda m, v: 0.5 * (((1 + m**2) / v.exp() - 1 + v).sum(1)) / math.log(2),
+                       "narrow"),
+        "one image squeezed": (lambda m, v: kl(m, v).sum(1).squeeze(), "squeeze"),
+        "detached": (lambda m, v: kl(m, v).sum(1).detach(), "gradient"),
+        "−1 once": (lambda m, v: (kl(m, v) + 0.5 / math.log(2)).sum(1) - 0.5 / math.log(2), "once"),
+        "a batch number": (lambda m, v: kl(m, v).sum(1) / len(m), "mean.shape[0]"),
+    },
+}  # fmt: skip
+CASES = [(name, label, *case) for name, cases in UNLISTED.items() for label, case in cases.items()]
+CASE_IDS = [f"{name}-{label}" for name, label, *_ in CASES]
+
+
+@pytest.mark.parametrize(("name", "label", "wrong", "words"), CASES, ids=CASE_IDS)
+def test_slip_nobody_listed_is_rejected_with_a_useful_hint(name, label, wrong, words):
+    for seed in (1, 20, 300):
+        found = verdict(name, wrong, seed)
+        names = {m.name for m in checks.exercise(name).mistakes}
+        assert found.status in ("wrong", "error")
+        assert found.mistake is None or found.mistake not in names
+        assert words.lower() in found.hint.lower(), found.hint
+
+
+PAIRS = [
+    ("slerp", "t-reversed", "sine-not-divided"), ("slerp", "not-normalised", "sine-not-divided"),
+    ("slerp", "t-clamped", "unit-result"), ("slerp", "degrees", "t-reversed"),
+    ("attribute_direction", "reversed", "unit-length"), ("attribute_direction", "reversed", "sums"),
+    ("attribute_direction", "minus-the-mean-of-all", "reversed"),
+    ("attribute_direction", "int-index", "sums"),
+    ("anomaly_threshold", "wrong-side", "share-of-the-range"),
+    ("anomaly_threshold", "wrong-side", "share-of-the-maximum"),
+    ("anomaly_threshold", "two-sided", "bell-assumed"),
+    ("rate_in_bits", "nats", "averaged-over-latents"), ("rate_in_bits", "sign", "half-missing"),
+    ("rate_in_bits", "multiplied", "std-for-variance"),
+    ("rate_in_bits", "nats", "summed-over-everything"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "first", "second"), PAIRS)
+def test_pair_of_mistakes_is_recognised(name, first, second):
+    found = verdict(name, checks.exercise(name).with_slips(first, second), 5)
+    hints = {m.name: m.hint for m in checks.exercise(name).mistakes}
+    assert not found.passed
+    assert hints[first] in found.hint and hints[second] in found.hint, found
+
+
+# ------------------------------------------------------------------------- the package's tools
+
+
+def pair(shape=(20,)):
+    return torch.randn(2, *shape, generator=torch.Generator().manual_seed(4))
+
+
+@pytest.mark.parametrize("name", latent.__all__)
+def test_reference_agrees_with_the_package(name):
+    exercise = checks.exercise(name)
+    for seed in range(5):
+        args = exercise.case(torch.Generator().manual_seed(seed))
+        expected = torch.as_tensor(exercise.reference(*args))
+        found = torch.as_tensor(getattr(latent, name)(*args))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_slerp_takes_batches_and_keeps_the_norm():
+    start, end = pair((50, 20))
+    end = end / end.norm(dim=1, keepdim=True) * start.norm(dim=1, keepdim=True)
+    for t in (0.0, 0.3, 1.0):
+        found = latent.slerp(start, end, t)
+        torch.testing.assert_close(found.norm(dim=1), start.norm(dim=1), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(found[7], latent.slerp(start[7], end[7], t))
+
+
+def test_slerp_of_parallel_and_opposite_vectors_is_the_line_with_a_finite_gradient():
+    start, _ = pair()
+    for factor in (1.0, 3.0, -1.0, -2.0):
+        leaf = start.clone().requires_grad_()
+        found = latent.slerp(leaf, factor * start, 0.3)
+        torch.testing.assert_close(found, (0.7 + 0.3 * factor) * start, rtol=1e-3, atol=1e-4)
+        found.sum().backward()
+        assert leaf.grad.isfinite().all()
+
+
+def test_the_norm_of_a_midpoint_shrinks_by_root_two_on_the_line_and_not_on_the_arc():
+    start, end = pair((4000, 200))
+    line, arc = (start + end) / 2, latent.slerp(start, end, 0.5)
+    typical, on_line, on_arc = (z.norm(dim=1).mean().item() for z in (start, line, arc))
+    assert on_line == pytest.approx(typical / 2**0.5, rel=0.01)
+    assert on_arc == pytest.approx(typical, rel=0.01)
+
+
+BAD_CALLS = [
+    (lambda: latent.slerp(torch.ones(3), torch.ones(4), 0.5), r"\(3,\).*\(4,\)"),
+    (lambda: latent.slerp(torch.zeros(3), torch.ones(3), 0.5), "zero"),
+    (lambda: latent.attribute_direction(torch.ones(4, 2), torch.tensor([0, 1, 0, 1])), "bool"),
+    (lambda: latent.attribute_direction(torch.ones(4, 2), torch.ones(4).bool()), "4 of 4"),
+    (lambda: latent.attribute_direction(torch.ones(4, 2), torch.ones(3).bool()), r"\(3,\)"),
+    (lambda: latent.anomaly_threshold(torch.tensor([]), 0.1), "without NaN"),
+    (lambda: latent.anomaly_threshold(torch.tensor([1.0, math.nan]), 0.1), "without NaN"),
+    (lambda: latent.anomaly_threshold(torch.ones(3), 5), "share, 0 to 1"),
+    (lambda: attributes.slant(torch.zeros(2, 1, 28, 28)), "image 0 is black"),
+    (lambda: attributes.width(torch.full((1, 1, 8, 8), math.nan)), "NaN"),
+    (lambda: attributes.thickness(torch.ones(28, 28)), r"\(28, 28\)"),
+]
+
+
+@pytest.mark.parametrize(("call", "words"), BAD_CALLS)
+def test_bad_arguments_are_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+# -------------------------------------------------------------------- slant, thickness, width
+
+
+def stroke(thick, degrees, length=18, size=28):
+    r"""A bar, `degrees` to the right of upright, anti-aliased: (1, 1, size, size)."""
+    fine = (np.arange(8 * size) + 0.5) / 8 - size / 2
+    x, y = fine[None], -fine[:, None]
+    angle = math.radians(degrees)
+    across = x * math.cos(angle) - y * math.sin(angle)
+    along = x * math.sin(angle) + y * math.cos(angle)
+    inside = (np.abs(across) < thick / 2) & (np.abs(along) < length / 2)
+    return torch.tensor(inside.reshape(size, 8, size, 8).mean(axis=(1, 3))).float()[None, None]
+
+
+@pytest.mark.parametrize("degrees", [-35, -10, 0, 20, 40])
+def test_slant_of_a_bar_is_its_angle(degrees):
+    assert attributes.slant(stroke(2.0, degrees)).item() == pytest.approx(degrees, abs=1.5)
+
+
+@pytest.mark.parametrize("degrees", [0, 15, 45])
+def test_thickness_of_a_bar_is_its_own_within_a_fifth_whatever_its_angle(degrees):
+    found = [attributes.thickness(stroke(thick, degrees)).item() for thick in (2.0, 3.0, 4.0)]
+    assert found == sorted(found)
+    assert found == pytest.approx([2.0, 3.0, 4.0], rel=0.2)
+
+
+def test_width_is_that_of_a_box_and_does_not_change_with_a_shear():
+    box = torch.zeros(1, 1, 28, 28)
+    box[..., 4:24, 10:18] = 1.0
+    sheared = torch.stack([row.roll(round((14 - i) / 3)) for i, row in enumerate(box[0, 0])])
+    assert attributes.width(box).item() == pytest.approx(8, abs=0.05)
+    assert attributes.slant(sheared[None, None]).item() == pytest.approx(18.4, abs=1.0)
+    assert attributes.width(sheared[None, None]).item() == pytest.approx(8, abs=0.3)
+
+
+def test_measures_do_not_depend_on_place_or_grey_level():
+    image = stroke(3.0, 20)
+    moved = 0.4 * image.roll((2, -3), dims=(2, 3))
+    torch.testing.assert_close(
+        attributes.measure(moved), attributes.measure(image), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_measure_stacks_the_three_and_mirror_images_lean_the_other_way():
+    images = data.load_images("mnist-5k").test_images[:40]
+    values, mirrored = attributes.measure(images), attributes.measure(images.flip(3))
+    for column, (name, function) in enumerate(attributes.MEASURES.items()):
+        torch.testing.assert_close(values[:, column], function(images), msg=name)
+    torch.testing.assert_close(mirrored[:, 0], -values[:, 0], rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(mirrored[:, 1:], values[:, 1:], rtol=1e-3, atol=1e-3)
+
+
+# ------------------------------------------------------------------------------ the explorers
+
+
+def smooth_decode(z):
+    r"""A decoder made of three numbers: place, thickness and brightness of a bar."""
+    grid = torch.arange(28.0)
+    across = torch.sigmoid(3 - (grid - 13.5 - 4 * z[:, :1]).abs() * torch.exp(-0.5 * z[:, 1:2]))
+    down = torch.sigmoid(8 - (grid - 13.5).abs()).expand(len(z), 28)
+    return (down[:, :, None] * across[:, None, :])[:, None]
+
+
+def blender():
+    codes = torch.tensor([[1.0, 0.0, 0.5], [-1.0, 0.5, 0.5], [0.5, -1.0, -0.5]])
+    return widgets.blend_explorer(smooth_decode, smooth_decode(codes), codes, names="abc")
+
+
+def mixer():
+    codes = torch.tensor([[0.3, 0.2, 0.0], [-0.4, 0.0, 0.1]])
+    steps = dict(zip(attributes.MEASURES, torch.eye(3) * 0.5))
+    return widgets.mixer_explorer(smooth_decode, codes, steps, names=["one", "two"])
+
+
+def threshold():
+    generator = torch.Generator().manual_seed(1)
+    odd = torch.arange(300) % 5 == 0
+    scores = {
+        "good": torch.randn(300, generator=generator) + 2 * odd,
+        "coin": torch.randn(300, generator=generator),
+    }
+    images = torch.rand(300, 1, 28, 28, generator=generator)
+    return widgets.anomaly_explorer(scores, odd, images), scores, odd
+
+
+OTHER = {
+    "start": "c", "end": "c", "t": 0.2, "digit": "two", "slant": 1.0, "thickness": -0.5,
+    "width": 0.7, "score": "coin", "allowed": 33,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [blender, mixer, lambda: threshold()[0]])
+def test_each_control_changes_the_picture_and_the_words(make):
+    explorer = make()
+    if "width" in explorer.controls:  # the third number of this decoder does nothing
+        explorer.controls.pop("width")
+        explorer._draw, draw = lambda **v: draw(**v, width=0.0), explorer._draw
+        explorer._describe, say = lambda **v: say(**v, width=0.0), explorer._describe
+    first = explorer.picture(), explorer.words()
+    for name in explorer.controls:
+        changed = explorer.picture(**{name: OTHER[name]}), explorer.words(**{name: OTHER[name]})
+        assert changed[0] != first[0] and changed[1] != first[1], name
+    assert (explorer.picture(), explorer.words()) == first
+
+
+def test_blender_says_the_norms_of_both_paths():
+    explorer = blender()
+    words = explorer.words(start="a", end="b", t=0.5)
+    first, last = torch.tensor([1.0, 0.0, 0.5]), torch.tensor([-1.0, 0.5, 0.5])
+    line, arc = ((first + last) / 2).norm(), latent.slerp(first, last, 0.5).norm()
+    assert f"norm {line:.2f} on the straight line" in words
+    assert f"{arc:.2f} on the great circle" in words
+
+
+def test_mixer_measures_what_it_draws():
+    words = mixer().words(digit="one", thickness=1.0)
+    codes = torch.tensor([[0.3, 0.2, 0.0], [0.3, 0.7, 0.0]])
+    before, after = attributes.measure(smooth_decode(codes))[:, 1].tolist()
+    assert f"thickness {before:.1f} → {after:.1f} px" in words and after > before
+
+
+def test_threshold_explorer_counts_as_scikit_learn_does():
+    from sklearn.metrics import confusion_matrix
+
+    explorer, scores, odd = threshold()
+    for name in scores:
+        for allowed in (5, 40):
+            limit = latent.anomaly_threshold(scores[name][~odd], allowed / 100)
+            (_, alarms), (missed, caught) = confusion_matrix(odd, scores[name] > limit)
+            words = explorer.words(score=name, allowed=allowed)
+            assert f"{caught} are caught and {missed} missed" in words
+            assert f"240 normal digits {alarms} are flagged" in words
+            assert alarms == pytest.approx(allowed / 100 * 240, abs=1)
+
+
+def test_slider_drives_the_threshold():
+    explorer, *_ = threshold()
+    before = explorer.image.value
+    box, slider = explorer.rows["allowed"].holders
+    box.value = 30
+    assert slider.value == 30 and explorer.image.value != before
+    assert explorer.image.value == explorer.picture(allowed=30)
+
+
+def test_explorers_refuse_what_does_not_fit():
+    codes = torch.ones(2, 3)
+    with pytest.raises(ValueError, match="different names"):
+        widgets.blend_explorer(smooth_decode, smooth_decode(codes), codes, names=["a", "a"])
+    with pytest.raises(ValueError, match="N names"):
+        widgets.mixer_explorer(smooth_decode, codes, {"slant": torch.ones(3)}, names=["a"])
+    with pytest.raises(ValueError, match="both kinds"):
+        widgets.anomaly_explorer(
+            {"s": torch.ones(2)}, torch.zeros(2).bool(), torch.rand(2, 1, 28, 28)
+        )
+
+
+# ------------------------------------------------------------------------------ the animation
+
+
+@pytest.mark.parametrize("format", ["png", "gif"])
+def test_animation_holds_the_frames_in_order_and_loops(format):
+    levels = torch.linspace(0, 1, 5).view(5, 1, 1, 1).expand(5, 1, 28, 28)
+    file = animation(there_and_back(levels, rest=1), format=format, scale=2)
+    picture = Image.open(io.BytesIO(file))
+    assert picture.is_animated and picture.info["loop"] == 0 and picture.size == (56, 56)
+    found = [np.asarray(frame).mean() / 255 for frame in frames_of(file)]
+    assert found == pytest.approx([0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25], abs=0.03)
+
+
+def test_animation_refuses_one_frame_and_other_formats():
+    with pytest.raises(ValueError, match="at least two"):
+        animation(torch.zeros(1, 1, 28, 28))
+    with pytest.raises(ValueError, match="'png' or 'gif'"):
+        animation(torch.zeros(2, 1, 28, 28), format="mp4")
+
+
+def test_stored_animation_begins_with_a_2_and_ends_with_a_3():
+    docs = Path(__file__).parents[1] / "docs"
+    maker = runpy.run_path(str(docs / "make_animation.py"))
+    file = (docs / "two-becomes-three.gif").read_bytes()
+    frames = frames_of(file)
+    assert len(file) < 300_000 and len(frames) >= maker["FRAMES"]
+    model, _ = pretrained.load_vae("vae-conv")
+    decoded = maker["frames"](model)
+    for stored, right in ((frames[0], decoded[0]), (frames[len(frames) // 2], decoded[-1])):
+        small = torch.from_numpy(np.array(stored.resize((28, 28), Image.Resampling.BOX))).float()
+        gap = (small / 255 - right[0]).abs().mean()
+        assert gap < 0.05, "run python docs/make_animation.py"
+
+
+# ----------------------------------------------------------------------------------- the faces
+
+
+def picture_files(home, people=(("Ada_Lovelace", 12), ("Alan_Turing", 9), ("Few_Pictures", 2))):
+    r"""LFW in small: 250 × 250 JPEGs by person, light from one side or the other."""
+    random = np.random.default_rng(0)
+    for person, count in people:
+        folder = home / "lfw_home" / "lfw_funneled" / person
+        folder.mkdir(parents=True)
+        for number in range(1, count + 1):
+            x, y = np.meshgrid(np.linspace(-1, 1, 250), np.linspace(-1, 1, 250))
+            head = (x**2 / 0.3 + y**2 / 0.5 < 1) * (120 + 60 * random.uniform(-1, 1))
+            light = 1 + 2 * random.choice([-1, 1]) * random.uniform(0.5, 1) * x
+            colour = (head * light).clip(0, 255)[..., None] * [1.0, 0.9, 0.8] + 20
+            picture = Image.fromarray(colour.clip(0, 255).astype(np.uint8))
+            picture.save(folder / f"{person}_{number:04d}.jpg")
+    for name in ("pairsDevTrain.txt", "pairsDevTest.txt", "pairs.txt"):
+        (home / "lfw_home" / name).write_text("0\n")
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    r"""A downloader that serves small files, after breaking as often as it is told to."""
+    import sklearn.datasets._lfw as lfw
+
+    class Server:
+        failures, error, asked = 0, URLError("the line broke"), 0
+
+        def __call__(self, remote, dirname=None, **_):
+            self.asked += 1
+            if self.asked <= self.failures:
+                raise self.error
+            path = Path(dirname) / remote.filename
+            if not path.name.endswith(".tgz"):
+                path.write_text("0\n")
+                return
+            with tempfile.TemporaryDirectory() as folder, tarfile.open(path, "w:gz") as archive:
+                picture_files(Path(folder))
+                archive.add(Path(folder) / "lfw_home" / "lfw_funneled", "lfw_funneled")
+
+    server = Server()
+    monkeypatch.setattr(lfw, "_fetch_remote", server)
+    return server
+
+
+def test_faces_have_the_shape_of_digits_and_keep_their_people(tmp_path):
+    picture_files(tmp_path)
+    found = faces.load_faces(folder=tmp_path, fewest=5, download=False)
+    assert found.image_shape == (1, 28, 28) and found.class_names == ("Ada Lovelace", "Alan Turing")
+    assert (len(found.train_images), len(found.test_images)) == (17, 4)
+    counts = torch.cat([found.train_labels, found.test_labels]).bincount().tolist()
+    assert counts == [12, 9]
+    low, high = found.train_images.aminmax()
+    assert 0 <= low < 0.15 and 0.4 < high <= 1
+    larger = faces.load_faces(folder=tmp_path, fewest=5, size=64, download=False)
+    small = torch.nn.functional.interpolate(larger.test_images, size=28, mode="area")
+    assert (small - found.test_images).abs().mean() < 0.02
+
+
+def test_faces_are_loaded_by_name_too(tmp_path):
+    picture_files(tmp_path, people=(("Ada_Lovelace", 21), ("Alan_Turing", 19)))
+    found = data.load_images("lfw-faces", folder=tmp_path)
+    assert found.name == "lfw-faces" and found.class_names == ("Ada Lovelace",)
+
+
+def test_faces_that_are_not_there_say_what_to_do_and_leave_nothing_behind(tmp_path):
+    with pytest.raises(DataError, match=r"no faces in .*233 MB from figshare.*mnist-5k"):
+        faces.load_faces(folder=tmp_path, download=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_download_says_size_and_source_first_then_reads(tmp_path, stand_in, capsys):
+    found = faces.load_faces(folder=tmp_path, fewest=5)
+    assert len(found.train_images) == 17
+    said = capsys.readouterr().out
+    assert said.startswith("Downloading 233 MB from figshare.com") and "broke off" not in said
+    asked = stand_in.asked
+    faces.load_faces(folder=tmp_path, fewest=5)
+    assert stand_in.asked == asked and capsys.readouterr().out == ""
+
+
+def test_broken_download_is_tried_again(tmp_path, stand_in, capsys):
+    stand_in.failures = 2
+    assert len(faces.load_faces(folder=tmp_path, fewest=5).test_images) == 4
+    said = capsys.readouterr().out
+    assert "Attempt 1 of 3 broke off" in said and "the line broke" in said
+
+
+@pytest.mark.parametrize(
+    "error", [URLError("no route to host"), ConnectionResetError("reset"), OSError("checksum")]
+)
+def test_no_network_ends_in_one_clear_sentence(tmp_path, stand_in, error):
+    stand_in.failures, stand_in.error = 99, error
+    with pytest.raises(DataError, match=r"could not be downloaded .*when you are online.*lfw_home"):
+        faces.load_faces(folder=tmp_path)
+    assert stand_in.asked == 3
+
+
+def test_archive_half_unpacked_is_unpacked_again(tmp_path, stand_in):
+    faces.load_faces(folder=tmp_path, fewest=5)
+    home = tmp_path / "lfw_home"
+    shutil.rmtree(home / "lfw_funneled" / "Alan_Turing")
+    shutil.rmtree(home / "joblib", ignore_errors=True)
+    stand_in(SimpleNamespace(filename="lfw-funneled.tgz"), dirname=home)  # was still there
+    assert faces.load_faces(folder=tmp_path, fewest=5).class_names[-1] == "Alan Turing"
+
+
+def test_damaged_picture_and_missing_folder_are_named(tmp_path):
+    picture_files(tmp_path)
+    broken = tmp_path / "lfw_home" / "lfw_funneled" / "Ada_Lovelace" / "Ada_Lovelace_0003.jpg"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"can't be read .*remove that folder"):
+        faces.load_faces(folder=tmp_path, fewest=5)
+    with pytest.raises(DataError, match="existing folder"):
+        faces.load_faces(folder=tmp_path / "mistyped")
+    with pytest.raises(ValueError, match="8 to 128"):
+        faces.load_faces(folder=tmp_path, size=500)
+
+
+def test_light_is_told_from_the_side():
+    image = torch.zeros(2, 1, 28, 28)
+    image[0, :, :, 14:], image[1, :, :, :14] = 1.0, 0.5
+    assert faces.light_from_the_right(image).tolist() == [1.0, -0.5]
+    assert faces.brightness(image).tolist() == [0.5, 0.25]
+
+
+# ------------------------------------------------------------- the notebook's own functions
+
+
+def test_notebook_s_face_section_runs_on_files_in_the_same_form(tmp_path):
+    picture_files(tmp_path, people=(("Ada_Lovelace", 60), ("Alan_Turing", 40)))
+    people = faces.load_faces(folder=tmp_path, fewest=5, download=False)
+    names = ("SEED", "BATCH_SIZE", "LEARNING_RATE", "vae_loss", "train_vae", "face_slopes",
+             "face_measures")  # fmt: skip
+    own = definitions(NOTEBOOK, *names)
+    model = own.train_vae(people.train_images, latent_dim=4, hidden=64, epochs=60)
+    slopes = own.face_slopes(model, people, own.face_measures)
+    assert slopes.shape == (2, 2) and (slopes.diagonal() > 0.01).all()
+    assert slopes[1, 1] > slopes[1, 0].abs(), "light changes the side, not the brightness"
+
+
+def test_notebook_s_auc_is_scikit_learn_s_with_an_interval_around_it():
+    from sklearn.metrics import roc_auc_score
+
+    own = definitions(NOTEBOOK, "SEED", "resampled", "auc_with_interval")
+    generator = torch.Generator().manual_seed(3)
+    odd = torch.arange(400) % 8 == 0
+    score = (torch.randn(400, generator=generator) + odd).round(decimals=1)  # with ties
+    value, low, high = own.auc_with_interval(score, odd).tolist()
+    assert value == pytest.approx(roc_auc_score(odd, score), abs=1e-9)
+    assert low < value < high and 0.05 < high - low < 0.2
+
+
+def test_notebook_s_simple_code_is_the_best_coin_s_likelihood():
+    own = definitions(NOTEBOOK, "simple_code")
+    images = torch.rand(5, 1, 28, 28)
+    share = images.flatten(1).mean(1).view(5, 1, 1, 1).expand_as(images)
+    torch.testing.assert_close(
+        own.simple_code(images), losses.bernoulli_nll(share.logit(), images), rtol=1e-4, atol=1e-2
+    )
+    assert own.simple_code(torch.zeros(1, 1, 28, 28)).item() == 0
+
+
+def test_notebook_s_noise_model_is_the_noise_that_add_noise_makes():
+    own = definitions(NOTEBOOK, "NOISE", "cut_noise_nll")
+    image = torch.linspace(0.05, 0.95, 7).view(7, 1, 1, 1)
+    many = image.expand(7, 1, 400, 500)
+    noisy = data.add_noise(many, std=own.NOISE, generator=torch.Generator().manual_seed(5))
+    found = torch.stack([own.cut_noise_nll(noisy, m.expand_as(noisy)) for m in image])  # (7, 7)
+    assert (found.argmin(dim=0) == torch.arange(7)).all()  # each is best explained by itself
+
+
+def test_notebook_s_psnr_and_search():
+    own = definitions(NOTEBOOK, "psnr", "search_code")
+    clean = torch.rand(3, 1, 28, 28)
+    assert own.psnr(clean, clean + 0.1).tolist() == pytest.approx([20.0] * 3, abs=1e-3)
+    torch.manual_seed(0)
+    model = VAE.dense(3, hidden=32).requires_grad_(False)
+    target = model.decode(torch.tensor([[1.0, -0.5, 0.3], [-0.4, 0.8, 0.0]]))
+
+    def nll(image):
+        return 1e5 * (image - target).square().flatten(1).sum(dim=1)
+
+    assert (own.search_code(model, nll, 2, steps=400) - target).abs().max() < 0.01
+
+
+def test_notebook_s_sheet_keeps_every_digit():
+    own = definitions(NOTEBOOK, "sheet", "unsheet")
+    images = data.load_images("mnist-5k").test_images[:80]
+    torch.testing.assert_close(own.unsheet(own.sheet(images), 28), images, rtol=0, atol=1e-6)
+
+
+def test_bundled_digits_are_training_digits_of_the_full_set():
+    raw = data.cache_folder() / "MNIST" / "raw"
+    if not any(raw.glob("train-images-idx3-ubyte*")):
+        pytest.skip("needs the full MNIST, which is only downloaded on request")
+    full, small = data.load_images("mnist"), data.load_images("mnist-5k")
+    known = {image.numpy().tobytes() for image in full.train_images}
+    both = torch.cat([small.train_images, small.test_images])
+    assert all(image.numpy().tobytes() in known for image in both)

@@ -1,0 +1,91 @@
+r"""Small tools for work in a latent space: paths, directions, thresholds, rates.
+
+Notebook 07 asks for the same four as exercises, for single vectors; these are the package's
+versions, which take batches and check what they get.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from vae_course.losses import gaussian_kl
+
+__all__ = ["anomaly_threshold", "attribute_direction", "rate_in_bits", "slerp"]
+
+
+def slerp(start: Tensor, end: Tensor, t: float) -> Tensor:
+    r"""The point at t on the arc from start (t = 0) to end (t = 1); beyond them it goes on.
+
+    sin((1 − t) Ω) / sin Ω · start + sin(t Ω) / sin Ω · end, with Ω the angle between the two.
+    Between vectors of one norm it keeps that norm. For (nearly) parallel or opposite vectors,
+    where sin Ω < 0.001, it is the point on the straight line.
+
+    Shapes: start, end (…, D), the same → (…, D)
+    Raises: ValueError if the shapes differ or one of the vectors is zero.
+    Source: Shoemake 1985; White 2016 for latent spaces.
+    """
+    if start.shape != end.shape or start.dim() == 0:
+        raise ValueError(
+            f"start {tuple(start.shape)} and end {tuple(end.shape)}; expected the same shape (…, D)"
+        )
+    norms = [vector.norm(dim=-1, keepdim=True) for vector in (start, end)]
+    if not all((norm > 0).all() for norm in norms):
+        raise ValueError("one of the vectors is zero: it has no direction to turn from")
+    cosine = (start / norms[0] * (end / norms[1])).sum(dim=-1, keepdim=True).clamp(-1, 1)
+    angle = torch.acos(cosine)
+    flat = torch.sin(angle) < 1e-3
+    angle = torch.where(flat, 1.0, angle)  # any angle will do where the line is taken
+    arc = torch.sin((1 - t) * angle) * start + torch.sin(t * angle) * end
+    return torch.where(flat, (1 - t) * start + t * end, arc / torch.sin(angle))
+
+
+def attribute_direction(latents: Tensor, has_attribute: Tensor) -> Tensor:
+    r"""Mean latent of those with the attribute minus mean latent of those without.
+
+    Shapes: latents (N, D), has_attribute (N,) bool → (D,)
+    Raises: ValueError on other shapes, another dtype, or if one of the groups is empty.
+    Source: Larsen et al. 2016, section 4.2.
+    """
+    if latents.dim() != 2 or has_attribute.shape != latents.shape[:1]:
+        raise ValueError(
+            f"latents {tuple(latents.shape)}, has_attribute {tuple(has_attribute.shape)}; expected "
+            "(N, D) and (N,)"
+        )
+    if has_attribute.dtype != torch.bool:
+        raise ValueError(
+            f"has_attribute is {has_attribute.dtype}; expected bool: integers would pick rows by "
+            "number. Compare, as in values > threshold"
+        )
+    having = int(has_attribute.sum())
+    if having in (0, len(latents)):
+        raise ValueError(f"{having} of {len(latents)} images have it; expected some, not all")
+    return latents[has_attribute].mean(dim=0) - latents[~has_attribute].mean(dim=0)
+
+
+def anomaly_threshold(normal_scores: Tensor, false_positive_rate: float) -> float:
+    r"""The score above which this share of the normal scores lies: flag `score > threshold`.
+
+    Shapes: normal_scores (N,), high where suspicious
+    Raises: ValueError if there are no scores, one is NaN, or the rate is not between 0 and 1.
+    """
+    if normal_scores.dim() != 1 or not len(normal_scores) or normal_scores.isnan().any():
+        raise ValueError(
+            f"normal_scores of shape {tuple(normal_scores.shape)}; expected (N,) without NaN"
+        )
+    if not 0 <= false_positive_rate <= 1:
+        raise ValueError(f"the rate is {false_positive_rate}; expected a share, 0 to 1")
+    return torch.quantile(normal_scores, 1 - false_positive_rate).item()
+
+
+def rate_in_bits(mean: Tensor, log_var: Tensor) -> Tensor:
+    r"""KL(N(mean, diag(exp(log_var))) ‖ N(0, I)) of each image, in bits.
+
+    What the code costs on average when many images are sent together and the bits that choose
+    the noise are used for other data (bits back); a coder for one image alone pays more.
+
+    Shapes: mean, log_var (batch, latent) → (batch,)
+    Raises: ValueError if the shapes differ.
+    Source: Hinton & van Camp 1993 (bits back); Townsend, Bird & Barber 2019.
+    """
+    return gaussian_kl(mean, log_var) / math.log(2)

@@ -1,0 +1,131 @@
+r"""Chapter 07: a threshold on an anomaly score, what it catches and what it misses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib
+import numpy as np
+
+from vae_course._pictures import as_array, checked_pixels
+from vae_course._style import HOUSE_STYLE, PALETTE
+from vae_course.widgets._controls import Choice, Slider
+from vae_course.widgets._core import Explorer
+from vae_course.widgets._drawing import LiveFigure, house_figure
+
+_SHOWN = 8  # digits a row
+_ROWS = {
+    "anomalies caught": (True, True),
+    "anomalies missed": (True, False),
+    "false alarms": (False, True),
+}  # name: (is an anomaly, is flagged)
+
+
+def anomaly_explorer(
+    scores: Mapping[str, object], is_anomaly, images, *, allowed: int = 10
+) -> Explorer:
+    r"""A slider for the false alarms that you allow; histogram, confusion matrix, and the digits.
+
+    Of the anomalies caught and missed and of the false alarms the eight nearest to the threshold
+    are shown: those for which it was a close call.
+
+    scores: name → (N,), high where suspicious; is_anomaly: (N,) bool; images: (N, 1, H, W)
+    allowed: false alarms at first, in % of the normal digits
+    Raises: ValueError if the lengths differ or one of the two kinds is missing.
+    """
+    truth = as_array(is_anomaly).astype(bool)
+    pixels = checked_pixels(as_array(images), clip=False)
+    values = {str(name): as_array(score).astype(float) for name, score in scores.items()}
+    lengths = {len(pixels), len(truth), *map(len, values.values())}
+    if not values or len(lengths) > 1 or not truth.any() or truth.all():
+        raise ValueError(
+            f"{len(pixels)} images, {truth.sum()} anomalies of {len(truth)}, scores of length "
+            f"{[len(v) for v in values.values()]}; expected one length, and both kinds"
+        )
+    size = pixels.shape[1]
+    edges = {name: np.linspace(*np.quantile(v, [0.0, 0.995]), 41) for name, v in values.items()}
+
+    with matplotlib.rc_context(HOUSE_STYLE):
+        figure = house_figure(6.2, 4.4)
+        upper, lower = figure.subfigures(2, 1)  # laid out apart: the labels below move nothing
+        above, matrix = upper.subplots(1, 2, width_ratios=[1.5, 1])
+        below = lower.subplots()
+        above.set(xlim=(0, 1), ylim=(0, 1), yticks=[], xlabel="score, low to high", xticks=[])
+        looks = (("normal", PALETTE[0], None), ("anomaly", PALETTE[1], "///"))
+        stairs = [
+            above.stairs(np.zeros(40), np.linspace(0, 1, 41), fill=True, color=colour, alpha=0.5,
+                         hatch=hatch, label=name)
+            for name, colour, hatch in looks
+        ]  # fmt: skip
+        line = above.axvline(0.5, color="black", linewidth=1.6, linestyle="-")
+        above.legend(loc="upper right")
+        matrix.set(xlim=(-0.5, 1.5), ylim=(1.5, -0.5))
+        matrix.set_xticks([0, 1], ["passed", "flagged"])
+        matrix.set_yticks([0, 1], ["normal", "anomaly"])
+        matrix.tick_params(length=0)
+        matrix.grid(False)
+        counts = matrix.imshow(np.zeros((2, 2)), cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
+        centred = {"ha": "center", "va": "center", "size": 11}
+        texts = [matrix.text(c, r, "", **centred) for r in (0, 1) for c in (0, 1)]
+        below.set_axis_off()
+        height, gap = size + 3, size + 2
+        rows = below.imshow(
+            np.full((len(_ROWS) * height, _SHOWN * gap), 255, np.uint8), cmap="gray", vmin=0,
+            vmax=255, interpolation="nearest",
+        )  # fmt: skip
+        names = [
+            below.text(-6, (row + 0.45) * height, "", ha="right", va="center", size=9)
+            for row in range(len(_ROWS))
+        ]
+    live = LiveFigure(figure, [*stairs, line, counts, *texts, rows, *names])
+
+    def state(score: str, allowed: int):
+        found = values[score]
+        threshold = float(np.quantile(found[~truth], 1 - allowed / 100))
+        flagged = found > threshold
+        table = np.array([[(kind & ~flagged).sum(), (kind & flagged).sum()]
+                          for kind in (~truth, truth)])  # fmt: skip
+        return found, threshold, flagged, table
+
+    def draw(score: str, allowed: int) -> bytes:
+        found, threshold, flagged, table = state(score, allowed)
+        low, high = edges[score][0], edges[score][-1]
+        heights = [
+            np.histogram(found[kind].clip(low, high), edges[score])[0] / kind.sum()
+            for kind in (~truth, truth)
+        ]
+        top = max(height.max() for height in heights) * 1.05
+        for artist, shares in zip(stairs, heights, strict=True):
+            artist.set_data(values=shares / top)
+        line.set_xdata([(threshold - low) / (high - low)] * 2)
+        counts.set_data(table / table.sum(axis=1, keepdims=True))
+        for text, count in zip(texts, table.flat, strict=True):
+            text.set_text(str(count))
+        sheet = np.full((len(_ROWS) * height, _SHOWN * gap), 255, np.uint8)
+        for row, (name, (anomalous, caught)) in enumerate(_ROWS.items()):
+            members = np.flatnonzero((truth == anomalous) & (flagged == caught))
+            order = np.argsort(np.abs(found[members] - threshold))  # the closest decisions first
+            for column, index in enumerate(members[order][:_SHOWN]):
+                top_left = row * height + 1, column * gap + 1
+                sheet[top_left[0] : top_left[0] + size, top_left[1] : top_left[1] + size] = pixels[
+                    index
+                ]
+            names[row].set_text(f"{name} ({len(members)})")
+        rows.set_data(sheet)
+        return live.png()
+
+    def describe(score: str, allowed: int) -> str:
+        _, threshold, _, table = state(score, allowed)
+        (passed, alarms), (missed, caught) = table
+        precision = f"{caught / (caught + alarms):.0%}" if caught + alarms else "none"
+        return (
+            f"Threshold {threshold:.4g}. Of {caught + missed} anomalies {caught} are caught and "
+            f"{missed} missed; of {passed + alarms} normal digits {alarms} are flagged. Of all "
+            f"flagged digits {precision} are anomalies."
+        )
+
+    controls = {
+        "score": Choice("score", list(values), next(iter(values))),
+        "allowed": Slider("false alarms allowed", 1, 60, allowed, 1, unit="% of normal digits"),
+    }
+    return Explorer("a threshold, and what it catches", controls, draw, describe)
