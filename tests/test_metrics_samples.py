@@ -102,7 +102,7 @@ class TestKnownCases:
         report = reports["mean with noise"]
         assert report["precision"].value > 0.98
         assert report["recall"].value < 0.02 and report["coverage"].value < 0.03
-        assert report["class_entropy"].value < 0.1
+        assert report["class_entropy"].value < 0.3
         assert report["frechet_distance"].value > 50 * report["frechet_distance"].real
 
     def test_mean_of_all_digits_fools_precision_in_pixels(self, cases):
