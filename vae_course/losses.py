@@ -32,6 +32,16 @@ def _sum_per_image(values: Tensor) -> Tensor:
     return values.flatten(start_dim=1).sum(dim=1)
 
 
+def check_pixels(image: Tensor) -> None:
+    r"""Raises: ValueError unless all pixels lie in [0, 1]."""
+    low, high = image.detach().aminmax() if image.numel() else (image.new_zeros(()),) * 2
+    if not (low >= 0 and high <= 1):  # written so that NaN fails too
+        raise ValueError(
+            f"image values run from {low:.3g} to {high:.3g}; expected pixels in [0, 1]: "
+            "divide by 255, or undo the normalisation"
+        )
+
+
 def mse_per_image(image: Tensor, reconstruction: Tensor) -> Tensor:
     r"""Squared error of each image, averaged over its pixels.
 
@@ -52,12 +62,7 @@ def bernoulli_nll(logits: Tensor, image: Tensor) -> Tensor:
     Source: Kingma & Welling 2014, appendix C.1.
     """
     _same_shape(logits=logits, image=image)
-    low, high = image.detach().aminmax() if image.numel() else (image.new_zeros(()),) * 2
-    if not (low >= 0 and high <= 1):  # written so that NaN fails too
-        raise ValueError(
-            f"image values run from {low:.3g} to {high:.3g}; expected pixels in [0, 1]: "
-            "divide by 255, or undo the normalisation"
-        )
+    check_pixels(image)
     return _sum_per_image(F.binary_cross_entropy_with_logits(logits, image, reduction="none"))
 
 

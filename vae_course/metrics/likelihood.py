@@ -7,10 +7,11 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from vae_course._loop import aside, on_model_device
-from vae_course.losses import bernoulli_nll, gaussian_kl, gaussian_log_prob
+from vae_course._loop import aside, device_of, on_model_device
+from vae_course.losses import bernoulli_nll, check_pixels, gaussian_kl, gaussian_log_prob
 from vae_course.models import VAE, ConditionalVAE
 
 
@@ -93,17 +94,20 @@ def importance_bound(
     """
     _check_counts(samples=samples, rows=rows)
     at_once = min(samples, rows)  # draws of z for one image that are decoded together
-    bounds: list[Tensor] = []
+    bounds = torch.empty(len(images), device=device_of(model))
+    start_of_batch = 0
     with aside(model, seed):
         for image, label in _batches(model, images, labels, max(1, rows // at_once)):
+            check_pixels(image)
             mean, log_var = model.encode(image)  # (B, D)
             total = torch.full((len(image),), -math.inf, device=image.device)
             for start in range(0, samples, at_once):
                 count = min(at_once, samples - start)
                 weights = _log_weights(model, image, label, mean, log_var, count)  # (count, B)
                 total = torch.logaddexp(total, torch.logsumexp(weights, dim=0))
-            bounds.append(total - math.log(samples))
-    return torch.cat(bounds)
+            bounds[start_of_batch : start_of_batch + len(image)] = total - math.log(samples)
+            start_of_batch += len(image)
+    return bounds
 
 
 def _log_weights(model, image, label, mean, log_var, count) -> Tensor:
@@ -113,9 +117,11 @@ def _log_weights(model, image, label, mean, log_var, count) -> Tensor:
     zero = torch.zeros_like(mean)
     log_ratio = gaussian_log_prob(latent, zero, zero) - gaussian_log_prob(latent, mean, log_var)
     repeated = None if label is None else label.expand(count, -1).flatten()
-    logits = _logits(model, latent.flatten(end_dim=1), repeated)  # (count · B, …)
-    nll = bernoulli_nll(logits, image.expand(count, *image.shape).flatten(end_dim=1))
-    return log_ratio - nll.view(count, -1)
+    logits = _logits(model, latent.flatten(end_dim=1), repeated).view(count, len(image), -1)
+    # bernoulli_nll, written for one image under many logits: log(1 + exp(a)) − x · a
+    pixels = image.flatten(start_dim=1)  # (B, P)
+    nll = F.softplus(logits).sum(dim=-1) - torch.einsum("kbp,bp->kb", logits, pixels)
+    return log_ratio - nll
 
 
 @torch.no_grad()
