@@ -3,12 +3,16 @@
     python -m pytest -n0 -m datasets tests/datasets
 
 The clothes are drawn here: ten shapes in Fashion-MNIST's own file format, because the real files
-can't be had without a network. The full MNIST is taken where VAE_COURSE_DATA has it.
+can't be had without a network. On them the code must run; the claims (`assert`) are bands for real
+images, so they are not judged here, only counted. The full MNIST is taken where VAE_COURSE_DATA has
+it.
 """
 
 import os
 import re
 
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 
@@ -54,7 +58,7 @@ def clothes(tmp_path_factory):
     return folder
 
 
-def run_with(dataset, number, folder, tmp_path, monkeypatch):
+def changed_copy(dataset, number, folder, tmp_path, monkeypatch):
     (path,) = find_notebooks([number])
     notebook, changed = read_notebook(path), 0
     for cell in notebook["cells"]:
@@ -67,12 +71,22 @@ def run_with(dataset, number, folder, tmp_path, monkeypatch):
     copy = tmp_path / path.name
     write_notebook(notebook, copy)
     monkeypatch.setenv("VAE_COURSE_DATA", str(folder))
-    print(f"{path.stem} on {dataset}: {run_notebook(copy):.0f} s")
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    return copy
 
 
 @pytest.mark.parametrize("number", ["05"])
 def test_on_clothes(number, clothes, tmp_path, monkeypatch):
-    run_with("fashion-mnist", number, clothes, tmp_path, monkeypatch)
+    copy = changed_copy("fashion-mnist", number, clothes, tmp_path, monkeypatch)
+    notebook = nbformat.read(copy, as_version=4)
+    nbclient.NotebookClient(notebook, timeout=600, allow_errors=True).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    errors = [output for output in outputs if output.output_type == "error"]
+    broken = [f"{error.ename}: {error.evalue}" for error in errors]
+    assert all(text.startswith("AssertionError") for text in broken), broken
+    claims = [cell for cell in notebook.cells if re.search(r"^ *assert ", cell.source, re.M)]
+    print(f"{number}: {len(broken)} of {len(claims)} claims about real images fail on drawn ones")
+    assert len(broken) < len(claims) / 3
 
 
 @pytest.mark.parametrize("number", ["05"])
@@ -81,4 +95,5 @@ def test_on_all_digits(number, tmp_path, monkeypatch):
     if not (folder / "MNIST" / "raw").is_dir():
         pytest.skip(f"no MNIST in {folder}; VAE_COURSE_DATA names the folder that has it")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    run_with("mnist", number, os.fspath(folder), tmp_path, monkeypatch)
+    copy = changed_copy("mnist", number, os.fspath(folder), tmp_path, monkeypatch)
+    print(f"{number} on mnist: {run_notebook(copy):.0f} s")
