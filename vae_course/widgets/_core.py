@@ -20,6 +20,19 @@ from vae_course._pictures import CSS_DPI, DPI, labelled_grid
 from vae_course.widgets._controls import Again, Control, Slider, build, label_width
 
 
+def show_widget(widget, sentence: str) -> None:
+    r"""Display a widget; where no kernel runs, and outside a notebook, `sentence` instead."""
+    from IPython import get_ipython
+    from IPython.display import display
+
+    if get_ipython() is None:
+        print(sentence)
+        return
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    data = {"text/plain": sentence, "application/vnd.jupyter.widget-view+json": view}
+    display(data, raw=True)
+
+
 class Explorer:
     r"""A picture that follows its controls.
 
@@ -171,15 +184,7 @@ class Explorer:
 
     def show(self) -> None:
         r"""Show the explorer; outside a notebook, its sentence."""
-        from IPython import get_ipython
-        from IPython.display import display
-
-        if get_ipython() is None:
-            print(self.sentence)
-            return
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        data = {"text/plain": self.sentence, "application/vnd.jupyter.widget-view+json": view}
-        display(data, raw=True)
+        show_widget(self.widget, self.sentence)
 
     def _ipython_display_(self, **_options: Any) -> None:
         self.show()

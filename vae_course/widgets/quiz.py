@@ -12,6 +12,7 @@ from PIL import Image
 
 from vae_course import plots
 from vae_course._pictures import as_array, checked_pixels, enlarged, fast_png, labelled_grid
+from vae_course.widgets._core import show_widget
 
 SCALE = 7  # screen dots an image pixel
 
@@ -149,15 +150,7 @@ class Quiz:
 
     def show(self) -> None:
         r"""Show the quiz; outside a notebook, its sentence."""
-        from IPython import get_ipython
-        from IPython.display import display
-
-        if get_ipython() is None:
-            print(self.sentence)
-            return
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        data = {"text/plain": self.sentence, "application/vnd.jupyter.widget-view+json": view}
-        display(data, raw=True)
+        show_widget(self.widget, self.sentence)
 
     def _ipython_display_(self, **_options) -> None:
         self.show()
