@@ -1,7 +1,7 @@
 """VAE, conditional VAE, GAN and stabilised GAN on equal terms: the table of notebook 06.
 
     python benchmarks/gan_comparison.py --budget minutes   # bundled digits, 120 s each, 3 seeds
-    python benchmarks/gan_comparison.py --budget hour      # 60,000 digits, 3,600 s each, 1 seed
+    python benchmarks/gan_comparison.py --budget long      # 60,000 digits, 1,200 s each, 1 seed
 
 Equal terms: the same decoder, the same digits, batches of 64, Adam, and the same number of CPU
 seconds of one thread, whatever a step costs; the epochs that a model got through are in the table.
@@ -26,7 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from vae_course import data, gan, losses, metrics, training
+from vae_course import data, gan, losses, metrics, pretrained, training
 from vae_course._files import write_whole
 from vae_course.models import VAE, ConditionalVAE
 
@@ -54,7 +54,7 @@ class Budget:
 BUDGETS = {
     "seconds": Budget("mnist-5k", 12, 16, 2),  # to try the script
     "minutes": Budget("mnist-5k", 120, 16, 3),
-    "hour": Budget("mnist", 3600, 32, 1),
+    "long": Budget("mnist", 1200, 32, 1),
 }
 
 
@@ -121,9 +121,12 @@ def save(folder: Path, name: str, seed: int, chosen: str, model, clock) -> None:
     stored = {key: value.half().contiguous() for key, value in model.state_dict().items()}
     clock.history.to_csv(folder / f"{stem}.csv")
     write_whole(folder / f"{stem}.safetensors", to_bytes(stored))
+    kinds = {"vae": "conv-vae", "conditional-vae": "conditional-vae"}
+    size = {"kind": kinds[name], "width": budget.channels} if name in kinds else {
+        "channels": budget.channels}  # fmt: skip
     card = {
-        "model": type(model).__name__,
-        "architecture": {"latent_dim": LATENT_DIM, "channels": budget.channels},
+        "model": f"{type(model).__name__}, {name} of the comparison (vae_course.gan, .models)",
+        "architecture": {"latent_dim": LATENT_DIM, **size},
         "parameters": training.count_parameters(model),
         "weights": {"dtype": "float16"},
         "data": {"name": budget.images},
@@ -138,16 +141,10 @@ def save(folder: Path, name: str, seed: int, chosen: str, model, clock) -> None:
     write_whole(folder / f"{stem}.json", (json.dumps(card, indent=1) + "\n").encode())
 
 
-def load(folder: Path, stem: str):
+def load(folder: Path, name: str, seed: int):
     """The model as stored, and its card."""
-    from safetensors.torch import load_file
-
-    card = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
-    kinds = {"VAE": VAE, "ConditionalVAE": ConditionalVAE, "Generator": gan.Generator}
-    model = kinds[card["model"]].conv(**card["architecture"])
-    weights = load_file(folder / f"{stem}.safetensors")
-    model.load_state_dict({key: value.float() for key, value in weights.items()})
-    return model.eval(), card
+    read = pretrained.load_vae if name.endswith("vae") else pretrained.load_gan
+    return read(folder / f"{name}-{seed}.safetensors")
 
 
 @torch.no_grad()
@@ -160,7 +157,7 @@ def draw(model, count: int, seed: int) -> torch.Tensor:
 
 def row_of(folder: Path, name: str, seed: int, images: data.ImageData) -> dict[str, object]:
     """One line of the table: what was spent, then every number with its interval and the real's."""
-    model, card = load(folder, f"{name}-{seed}")
+    model, card = load(folder, name, seed)
     spent = {key: card["protocol"][key] for key in ("cpu_seconds", "epochs")}
     row = {"model": name, "seed": seed, "images": images.name, "samples": SAMPLES, **spent}
     report = metrics.sample_report(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vae_course._files import DataError, package_data
 
 if TYPE_CHECKING:
+    from vae_course.gan import Generator
     from vae_course.gpt import CharGPT, CharTokenizer
     from vae_course.history import History
     from vae_course.models import VAE, ConditionalVAE
@@ -46,6 +47,18 @@ def load_vae(path: str | Path) -> tuple[VAE | ConditionalVAE, dict]:
     from vae_course.models import build_vae
 
     return _load(path, lambda card: build_vae(**card["architecture"]))
+
+
+def load_gan(path: str | Path) -> tuple[Generator, dict]:
+    r"""A trained generator in eval mode and its model card.
+
+    path: a name that ships with the course, such as "gan-stable", or the path of a file
+        NAME.safetensors that `benchmarks/gan_comparison.py` wrote, with NAME.json beside it.
+    Raises: DataError, with what to do, if the files are missing or don't fit each other.
+    """
+    from vae_course.gan import Generator
+
+    return _load(path, lambda card: Generator.conv(**card["architecture"]))
 
 
 def load_log(name: str) -> History:
