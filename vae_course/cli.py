@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from vae_course import __version__
+from vae_course import __version__, doctor, stamp
+from vae_course.teach import parser as teach_parser
 
 
 class _BadArgument(Exception):
@@ -68,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(work=_notebooks_run)
     check.set_defaults(work=_notebooks_check)
     _add_train(commands)
+    doctor.add_command(commands)
+    stamp.add_command(commands)
+    teach_parser.add_to(commands, _example)
     return parser
 
 

@@ -3,6 +3,8 @@ r"""What the cells of a graded assignment call: the same for the student and for
     numbers = graded.numbers("04-kl-of-a-code", STUDENT)    # your own numbers, printed too
     graded.answers("04-kl-of-a-code", STUDENT, points=3, kl=kl, bits=bits)
     graded.check("gaussian_kl", gaussian_kl)
+    kl = graded.attempt(lambda: gaussian_kl(mean, log_var), needs="gaussian_kl")
+    if kl is not None:                                      # the story goes on
 
 For a student they print and never raise. While nbgrader runs the notebook
 (NBGRADER_EXECUTION is set), `check` raises unless the exercise is solved, and `answers` returns
@@ -21,9 +23,9 @@ from vae_course import checks, variants
 from vae_course.checks import CheckFailed, Verdict
 
 EXAMPLE = "your-id"  # what STUDENT is in an assignment that nobody filled in
-ALPHABET = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
+ALPHABET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 
-__all__ = ["EXAMPLE", "answers", "check", "numbers", "student"]
+__all__ = ["EXAMPLE", "answers", "attempt", "check", "numbers", "student"]
 
 
 def student(name: str) -> str:
@@ -33,11 +35,12 @@ def student(name: str) -> str:
     """
     given = os.environ.get("VAE_COURSE_STUDENT")
     if given:
-        return given
+        return given.strip().lower()
     if not isinstance(name, str) or not ALPHABET.fullmatch(name.strip()):
         raise ValueError(
             f"STUDENT is {name!r}. Expected is the identifier under which you hand in: letters, "
-            "digits and any of _ . @ -, without spaces. Set it in the cell at the top."
+            "digits and any of _ . @ -, without spaces, a letter or digit first. Set it in the "
+            "cell at the top."
         )
     return name.strip().lower()
 
@@ -50,6 +53,27 @@ def numbers(question: str, name: str) -> SimpleNamespace:
         print("STUDENT is not set yet: these are example numbers, not yours.")
     print(asked.text.format(**vars(mine)))
     return mine
+
+
+def attempt(make: Callable[[], Any], *, needs: str = "the function above") -> Any | None:
+    r"""What `make()` returns, or None with one printed line while `needs` is not filled in.
+
+    For the cells that use what the student wrote: they never end in a traceback.
+    """
+    try:
+        value = make()
+    except NotImplementedError:
+        value = None
+    except Exception as error:
+        if "NoneType" not in str(error) and "ellipsis" not in str(error):
+            first = str(error).partition("\n")[0]
+            print(f"not there yet: {needs} raised {type(error).__name__}: {first}")
+            return None
+        value = None  # it returned None, and the line around it went on with that
+    if value is None or value is Ellipsis:
+        print(f"not attempted yet: fill in {needs} first")
+        return None
+    return value
 
 
 def check(name: str, function: Callable) -> None:

@@ -15,6 +15,10 @@ _TITLES = {
 class CheckFailed(AssertionError):
     r"""Raised instead of only printed while nbgrader grades; its message is the box."""
 
+    def _render_traceback_(self) -> list[str]:
+        r"""What a notebook shows: one line, because the box stands above it already."""
+        return ["Not solved yet: the box above says why."]
+
 
 @dataclass(frozen=True)
 class Verdict:

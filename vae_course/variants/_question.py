@@ -10,7 +10,8 @@ from typing import Any
 class Slip:
     r"""A known wrong way to the answers, and the sentence that puts the student right.
 
-    wrong(numbers) gives the answers that this slip leads to: all of them, or some by name.
+    wrong(numbers) gives the answers that this slip leads to: all of them, or some by name, or
+    none where a student's numbers make no difference.
     """
 
     name: str

@@ -1,0 +1,97 @@
+r"""Whose file is it? From the names that learning platforms, mail and instructors give to files.
+
+    Moodle      Anna Berg_1234_assignsubmission_file_/04_kl_loss.ipynb, or the same in one name
+    Canvas      berganna_LATE_4321_98765_04_kl_loss-1.ipynb
+    Blackboard  Homework_aberg_attempt_2026-02-01-10-30-00_04_kl_loss.ipynb
+    others      aberg/04_kl_loss.ipynb, aberg.ipynb, 04_kl_loss_aberg.ipynb
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ._course import STUDENT, TeachError
+
+_MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_\w+?_?(?P<rest>_.*|$)")
+_CANVAS = re.compile(r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>\d+)_\d+_(?P<rest>.+)")
+_BLACKBOARD = re.compile(r"(?:.*_)?(?P<name>[^_]+)_attempt_(?P<time>\d{4}(?:-\d\d){5})(?:_.*)?")
+_COPY = re.compile(r"(?: ?\((\d+)\)|-(\d{1,2}))$")
+_NO_NAMES = {"submitted", "submissions", "notebooks", "downloads", "abgaben"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    r"""What a path says: names of the student to look up, best first; which attempt; when."""
+
+    names: tuple[str, ...]
+    attempt: int = 0
+    time: str = ""
+    late: bool = False
+
+
+def origin(path: PurePosixPath, assignment: str) -> Origin:
+    r"""Read the student out of a file's path inside a folder or archive."""
+    stem, attempt = _without_copy(path.stem)
+    for part in (path.stem, *reversed(path.parts[:-1])):
+        if found := _MOODLE.match(part):
+            return Origin((found["name"], found["id"], path.name), attempt)
+        if found := _BLACKBOARD.match(part):
+            return Origin((found["name"], path.name), attempt, found["time"])
+        if found := _CANVAS.match(part):
+            late = found["late"] is not None
+            return Origin((found["name"], found["id"], path.name), attempt, late=late)
+    folders = [p for p in path.parts[:-1] if p != assignment and p.lower() not in _NO_NAMES]
+    if folders:
+        return Origin((folders[-1], path.name), attempt)
+    name = re.sub(rf"[ _-]*{re.escape(assignment)}[ _-]*", "", stem)
+    return Origin(tuple(n for n in (name, path.name) if n), attempt)
+
+
+def _without_copy(stem: str) -> tuple[str, int]:
+    found = _COPY.search(stem)
+    if not found:
+        return stem, 0
+    return stem[: found.start()], int(found[1] or found[2])
+
+
+def identifier(names: tuple[str, ...], known: dict[str, str]) -> str | None:
+    r"""The student's identifier: from the mapping, else made from the first name."""
+    for name in names:
+        if key(name) in known:
+            return known[key(name)]
+    made = key(names[0]).replace(" ", "-") if len(names) > 1 else ""
+    made = re.sub(r"[^a-z0-9_.@-]", "", made).lstrip("_.@-")[:64]
+    return made if STUDENT.fullmatch(made) else None
+
+
+def key(name: str) -> str:
+    r"""A name without accents, in lower case: "Bergström, Åsa" → "bergstrom, asa"."""
+    plain = unicodedata.normalize("NFKD", name.replace("ß", "ss")).encode("ascii", "ignore")
+    return " ".join(plain.decode().lower().split())
+
+
+def mapping(path: Path) -> dict[str, str]:
+    r"""A CSV whose column `student` holds identifiers; all other columns are names for them.
+
+    Raises: TeachError for a file without that column, or with an identifier that can't be one.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "student" not in rows[0]:
+        raise TeachError(f"{path}: expected is a first line with a column `student`, then rows.")
+    known: dict[str, str] = {}
+    for number, row in enumerate(rows, start=2):
+        student = (row["student"] or "").strip().lower()
+        if not STUDENT.fullmatch(student):
+            raise TeachError(
+                f"{path}, line {number}: {student!r} can't be an identifier. Letters, digits and "
+                "_ . @ - can be in one; a letter or digit comes first."
+            )
+        for value in [student, *(v for k, v in row.items() if k and isinstance(v, str))]:
+            if value and known.setdefault(key(value), student) != student:
+                raise TeachError(f"{path}, line {number}: {value!r} stands for two students.")
+    return known
