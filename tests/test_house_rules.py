@@ -9,13 +9,20 @@ from house_rules import RULES, Notebook
 from house_rules import code_rules as code
 from house_rules import output_rules as output
 from house_rules import text_rules as text
-from vae_course.notebook_tools import WIDGET_VIEW, bootstrap_source, clean, repository_address
+from vae_course.notebook_tools import (
+    WIDGET_VIEW,
+    bootstrap_source,
+    clean,
+    repository_address,
+    repository_branch,
+)
 
 SOLUTION = "def double(x):\n    return 2 * x"
 PLACE = repository_address().removeprefix("https://github.com")
 BADGE = (
     "[![Open this notebook in Colab](curve.png)]"
-    f"(https://colab.research.google.com/github{PLACE}/blob/main/notebooks/00_doubling.ipynb)"
+    f"(https://colab.research.google.com/github{PLACE}/blob/{repository_branch()}/notebooks/"
+    "00_doubling.ipynb)"
 )
 FOLD = "<details><summary>{}</summary>\n\n{}\n\n</details>"
 PNG = {

@@ -25,7 +25,8 @@ from tqdm.auto import tqdm
 picture = ipywidgets.Image(value=b"1")
 slider = ipywidgets.FloatSlider()
 slider.observe(lambda change: setattr(picture, "value", b"2"), "value")
-view = ipywidgets.VBox([slider, picture])._repr_mimebundle_()["{WIDGET_VIEW}"]
+box = ipywidgets.VBox([slider, picture])
+view = dict(version_major=2, version_minor=0, model_id=box.model_id)  # ipywidgets 7 and 8
 data = {{"text/plain": "An explorer.", "{WIDGET_VIEW}": view}}
 display(data, raw=True)
 slider.value = 3"""
@@ -171,7 +172,8 @@ class TestBootstrap:
         if spec:
             monkeypatch.setenv("VAE_COURSE_SPEC", spec)
         exec(bootstrap_source(), {})
-        wanted = spec or f"git+{notebook_tools.repository_address()}"
+        at_branch = f"@{notebook_tools.repository_branch()}".replace("@main", "")
+        wanted = spec or f"git+{notebook_tools.repository_address()}{at_branch}"
         assert calls == [[sys.executable, "-m", "pip", "install", "-q", wanted]]
 
 

@@ -29,7 +29,7 @@ import subprocess
 import sys
 
 if importlib.util.find_spec("vae_course") is None:
-    home = "git+{address}"
+    home = "git+{address}{at_branch}"
     spec = os.environ.get("VAE_COURSE_SPEC", home)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", spec], check=True)
     importlib.invalidate_caches()'''
@@ -59,21 +59,33 @@ class NotebookFailed(RuntimeError):
 
 def repository_address() -> str:
     """The address of the repository, from the metadata of the installed package."""
+    return _project_url("Repository")
+
+
+def repository_branch() -> str:
+    """The branch that badges and first cells take, from the metadata of the installed package."""
+    folder = _project_url("Notebooks").removeprefix(f"{repository_address()}/tree/")
+    return folder.removesuffix("/notebooks")
+
+
+def _project_url(wanted: str) -> str:
     from importlib.metadata import metadata
 
     for entry in metadata("vae-course").get_all("Project-URL") or []:
         label, _, address = entry.partition(", ")
-        if label == "Repository":
+        if label == wanted:
             return address
     raise RuntimeError(
-        "the metadata of vae-course names no Repository: look at [project.urls] in pyproject.toml "
+        f"the metadata of vae-course names no {wanted}: look at [project.urls] in pyproject.toml "
         "and install again (python -m pip install -e .)"
     )
 
 
 def bootstrap_source() -> str:
     """The source of the first code cell, the same in every notebook."""
-    return _BOOTSTRAP.format(address=repository_address())
+    branch = repository_branch()
+    at_branch = "" if branch == "main" else f"@{branch}"  # main is what pip takes by itself
+    return _BOOTSTRAP.format(address=repository_address(), at_branch=at_branch)
 
 
 def find_notebooks(names: Sequence[str] = (), *, folder: Path | None = None) -> list[Path]:

@@ -5,6 +5,8 @@ import importlib.util
 import pytest
 from jupyter_browser import chromium
 
+NEEDED = ("jupyterlab", "playwright", "axe_playwright_python")
+
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "browser: needs JupyterLab, Playwright and Chromium")
@@ -14,9 +16,7 @@ def pytest_collection_modifyitems(config, items):
     ours = [item for item in items if item.get_closest_marker("browser")]
     if "browser" not in (config.option.markexpr or ""):
         reason = "a real browser takes a while; ask for it with -m browser"
-    elif missing := [
-        n for n in ("jupyterlab", "playwright") if importlib.util.find_spec(n) is None
-    ]:
+    elif missing := [n for n in NEEDED if importlib.util.find_spec(n) is None]:
         reason = f"needs {' and '.join(missing)}: pip install {' '.join(missing)}"
     elif chromium() is None:
         reason = "needs Chromium: install it, or let CHROMIUM name one"

@@ -1,58 +1,113 @@
-"""Every notebook in a real JupyterLab: run all, move each explorer's first slider by key and mouse.
+"""Every notebook in a real JupyterLab: run all, move every control by keyboard and by mouse.
 
-Slow (it runs the notebooks): pytest -m browser tests/browser/test_browser_notebooks.py
-Screenshots of the explorers are kept in the folder that VAE_COURSE_SCREENSHOTS names, if any.
+Slow, as it runs the notebooks:
+    python -m pytest -n 0 -s -m browser tests/browser/test_browser_notebooks.py
+
+Screenshots and a table of latencies go to the folder that VAE_COURSE_ARTEFACTS names (made if need
+be), else into pytest's temporary folder; the table is printed at the end.
 """
 
+import base64
 import os
+import statistics
 from pathlib import Path
 
 import pytest
 from jupyter_browser import JupyterLab
+from live_widgets import explorers, quizzes
 
-from vae_course.notebook_tools import find_notebooks
+from vae_course.notebook_tools import find_notebooks, read_notebook
 
 pytestmark = pytest.mark.browser
-SECONDS = 600  # for a whole notebook on a busy machine
-OUTPUT = ".jp-OutputArea-output:has(img.widget-image)"
+SECONDS = 1200  # for a whole notebook on a busy machine
+PRESSES = 60  # of each explorer, for the table
+
+
+@pytest.fixture(scope="session")
+def artefacts(tmp_path_factory):
+    named = os.environ.get("VAE_COURSE_ARTEFACTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("artefacts")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def latencies(artefacts):
+    """Rows (notebook, what, milliseconds); as a table in the artefacts' folder at the end."""
+    rows = []
+    yield rows
+    heading = "| notebook | explorer | keys | median (ms) | 95th percentile (ms) |"
+    lines = [heading, "|---" * 5 + "|"]
+    for notebook, title, times in rows:
+        high = statistics.quantiles(times, n=20, method="inclusive")[-1]
+        cells = notebook[:2], title, len(times), f"{statistics.median(times):.0f}", f"{high:.0f}"
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    text = "\n".join(lines) + "\n"
+    (artefacts / "explorer-latency.md").write_text(text, encoding="utf-8")
+    print(f"\n{text}in {artefacts}")
 
 
 @pytest.mark.parametrize("path", find_notebooks(), ids=lambda path: path.stem)
-def test_explorers_follow_keys_and_mouse(path, tmp_path):
-    folder = Path(os.environ.get("VAE_COURSE_SCREENSHOTS", tmp_path))
+def test_everything_moves_and_nothing_complains(path, tmp_path, artefacts, latencies):
     (tmp_path / path.name).write_bytes(path.read_bytes())
+    sentences, animations = _stored(path)
     with JupyterLab(tmp_path) as lab, lab.open(path.name) as notebook:
         notebook.run_all(seconds=SECONDS)
-        count = path.read_text(encoding="utf-8").count("Interactive explorer: ")
-        assert count > 0
-        for number in range(count):
-            notebook.show_explorer(number)
-            explorer = notebook.page.locator(OUTPUT).nth(number)
-            handle = explorer.locator(".widget-slider .noUi-handle").first
-            for act in (_press, _drag):
-                before = notebook.source(number)
-                act(handle)
-                notebook.page.wait_for_function(
-                    "([n, old]) => document.querySelectorAll('img.widget-image')[n].src !== old",
-                    arg=[number, before],
-                )
-            explorer.screenshot(path=str(folder / f"{path.stem}_{number}.png"))
+        assert notebook.problems() == []
+        found = explorers(notebook)
+        assert len(found) == sentences["explorer"] > 0
+        for number, explorer in enumerate(found):
+            reached, count = explorer.stops_of_the_tab_key()
+            assert reached == count, f"{explorer.title}: tab reaches {reached} of {count} controls"
+            assert explorer.move_everything() > 0
+            latencies.append((path.stem, explorer.title, explorer.key_times(PRESSES)))
+            explorer.root.screenshot(path=artefacts / f"{path.stem}_{number}.png")
+        found = quizzes(notebook)
+        assert len(found) == sentences["quiz"]
+        for quiz in found:
+            latencies.append((path.stem, quiz.title, _play(quiz, artefacts / path.stem)))
+        moving = notebook.page.locator(".jp-RenderedImage img")
+        played = [_plays(image) for image in moving.all() if _is_animation(image)]
+        assert played == [True] * animations
         assert notebook.problems() == []
 
 
-def _press(handle) -> None:
-    """One step by the keyboard, away from the end that the handle may stand at."""
-    now, high = (float(handle.get_attribute(f"aria-value{end}")) for end in ("now", "max"))
-    handle.press("ArrowLeft" if now >= high else "ArrowRight")
+def _play(quiz, stem: Path) -> list[float]:
+    """Take the quiz by keyboard and by mouse, always with one answer; its score is then known."""
+    count, kinds = quiz.count(), len(quiz.names)
+    quiz.root.screenshot(path=f"{stem}_quiz.png")
+    times = quiz.play_by_keyboard(quiz.names[0])
+    quiz.wait_for_text(f"{-(-count // kinds)} of {count} right")
+    quiz.root.screenshot(path=f"{stem}_quiz_score.png")
+    quiz.start_again()
+    quiz.play_by_mouse(quiz.names[-1])
+    quiz.wait_for_text(f"{count // kinds} of {count} right")
+    return times
 
 
-def _drag(handle) -> None:
-    """Pull the handle to the end of the track that is farther away."""
-    box, mouse = handle.bounding_box(), handle.page.mouse
-    track = handle.locator("xpath=ancestor::*[contains(@class, 'noUi-target')]").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    to_the_left = x > track["x"] + track["width"] / 2
-    mouse.move(x, y)
-    mouse.down()
-    mouse.move(track["x"] + (0 if to_the_left else track["width"]), y, steps=5)
-    mouse.up()
+def _stored(path: Path) -> tuple[dict[str, int], int]:
+    """How many explorers, quizzes and animations the stored notebook announces."""
+    sentences, animations = {"explorer": 0, "quiz": 0}, 0
+    for cell in read_notebook(path)["cells"]:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            for kind in sentences:
+                sentences[kind] += data.get("text/plain", "").startswith(f"Interactive {kind}")
+            animations += b"acTL" in base64.b64decode(data.get("image/png", ""))[:100]
+    return sentences, animations
+
+
+def _is_animation(image) -> bool:
+    _, _, content = image.get_attribute("src").partition("base64,")
+    return b"acTL" in base64.b64decode(content)[:100]
+
+
+def _plays(image) -> bool:
+    """Whether its looks change within ten seconds."""
+    image.scroll_into_view_if_needed()
+    first = image.screenshot()
+    for _ in range(50):
+        image.page.wait_for_timeout(200)
+        if image.screenshot() != first:
+            return True
+    return False

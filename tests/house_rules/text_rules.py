@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from vae_course.notebook_tools import read_notebook, repository_address
+from vae_course.notebook_tools import read_notebook, repository_address, repository_branch
 
 from .notebook import DETAILS, FENCED, Cell, Notebook
 
@@ -61,7 +61,8 @@ def links_resolve(notebook: Notebook) -> Iterator[str]:
 def colab_opens_this_notebook(notebook: Notebook) -> Iterator[str]:
     """The title links to Colab, and the link opens this very notebook of our repository."""
     place = urlparse(repository_address()).path
-    wanted = f"{COLAB}/github{place}/blob/main/notebooks/{notebook.path.name}"
+    folder = f"{COLAB}/github{place}/blob/{repository_branch()}/notebooks"
+    wanted = f"{folder}/{notebook.path.name}"
     if not any(wanted in LINK.findall(cell.prose) for cell in notebook.markdown[:1]):
         yield f"the first cell has no link to {wanted}; every title has that badge"
 

@@ -176,7 +176,8 @@ def build(control: Control, changed: Callable[[Any], None], *, label_width: str)
         wide = {"layout": {"width": f"calc({label_width} + 330px)", "max_width": "100%"}}
         widget = ipywidgets.Text(value=control.value, continuous_update=False, **label, **wide)
     else:
-        widget = ipywidgets.Button(description=control.label, layout={"width": "auto"})
+        short = {"width": "auto", "align_self": "flex-start"}  # else as wide as the whole column
+        widget = ipywidgets.Button(description=control.label, layout=short)
         widget.on_click(lambda _button: changed(None))
         return Row(widget, [])
     widget.observe(lambda change: changed(change["new"]), names="value")

@@ -17,7 +17,7 @@ from PIL import Image
 
 from vae_course import plots
 from vae_course._pictures import CSS_DPI, DPI, labelled_grid
-from vae_course.widgets._controls import Again, Control, Slider, build, label_width
+from vae_course.widgets._controls import Again, Choice, Control, Slider, build, label_width
 
 
 def show_widget(widget, sentence: str) -> None:
@@ -77,6 +77,9 @@ class Explorer:
         self.image.layout = ipywidgets.Layout(
             width=f"{round(dots * CSS_DPI / DPI)}px", max_width="100%", object_fit="contain"
         )
+        if any(isinstance(control, Choice) for control in self.controls.values()):
+            # On a closed list JupyterLab takes the arrow keys for its own and leaves the cell.
+            how_to += " The space bar opens a list."
         heading = ipywidgets.HTML(f"<b>{html.escape(title)}</b><br>{html.escape(how_to)}")
         lines = [row.line for row in self.rows.values()]
         self.widget = ipywidgets.VBox([heading, *lines, self.image, self.status])

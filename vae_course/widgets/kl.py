@@ -51,6 +51,15 @@ def _integrands(mean: float, log_var: float, target: str) -> tuple[np.ndarray, n
     return np.exp(log_q) * (log_q - log_p), np.exp(log_p) * (log_p - log_q)
 
 
+def _area_under(z: np.ndarray, height: np.ndarray) -> np.ndarray:
+    r"""Corners of the area between a curve and zero (set_data of an area needs matplotlib 3.10).
+
+    Shapes: z, height (points,) → (2 · points, 2)
+    """
+    there_and_back = np.concatenate([z, z[::-1]])
+    return np.column_stack([there_and_back, np.concatenate([height, 0 * height])])
+
+
 def kl_explorer() -> Explorer:
     r"""Two densities, the integrand between them, and the KL as its area, in both directions.
 
@@ -82,8 +91,8 @@ def kl_explorer() -> Explorer:
         p_line.set_ydata(np.exp(_log_target(z, target)))
         integrand = _integrands(mean, log_var, target)[direction == "p first"][_SHOWN]
         curve.set_ydata(integrand)
-        gain.set_data(z, 0, np.maximum(integrand, 0))
-        loss.set_data(z, 0, np.minimum(integrand, 0))
+        gain.set_verts([_area_under(z, np.maximum(integrand, 0))])
+        loss.set_verts([_area_under(z, np.minimum(integrand, 0))])
         value = kl_between_curves(mean, log_var, target)[direction]
         left, right = names[direction]
         title.set_text(

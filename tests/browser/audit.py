@@ -1,0 +1,34 @@
+"""A browser window for pages without a kernel, and the accessibility audit of what it shows."""
+
+import contextlib
+from collections.abc import Iterator
+
+from jupyter_browser import FLAGS, PATIENCE, chromium
+
+GRAVE = ("serious", "critical")
+
+
+@contextlib.contextmanager
+def window(**options) -> Iterator:
+    """Playwright's page; options as its `new_page` takes them."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        try:
+            page = browser.new_page(**options)
+            page.set_default_timeout(1000 * PATIENCE)
+            yield page
+        finally:
+            browser.close()
+
+
+def serious(page) -> list[str]:
+    """What axe-core finds serious or critical: the rule, how often, and the first place."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    return [
+        f"{found['id']} × {len(found['nodes'])}: {found['help']}: {found['nodes'][0]['html'][:200]}"
+        for found in Axe().run(page).response["violations"]
+        if found["impact"] in GRAVE
+    ]

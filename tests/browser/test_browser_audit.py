@@ -1,0 +1,46 @@
+"""axe-core on the notebooks as HTML: nothing that it calls serious or critical.
+
+python -m pytest -n 0 -m browser tests/browser/test_browser_audit.py
+"""
+
+import runpy
+from pathlib import Path
+
+import pytest
+from audit import serious, window
+
+from vae_course.notebook_tools import find_notebooks
+
+pytestmark = pytest.mark.browser
+nbconvert = pytest.importorskip("nbconvert")
+SETTINGS = Path(__file__).parents[2] / "docs" / "notebook_as_html.py"
+
+
+@pytest.fixture(scope="module")
+def page():
+    with window() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def exporter():
+    from traitlets.config import Config
+
+    config = Config()
+    runpy.run_path(str(SETTINGS), {"get_config": lambda: config})
+    return nbconvert.HTMLExporter(config=config)
+
+
+@pytest.mark.parametrize("path", find_notebooks(), ids=lambda path: path.stem)
+def test_a_notebook_as_html_has_no_serious_violation(path, page, exporter, tmp_path):
+    file = tmp_path / f"{path.stem}.html"
+    file.write_text(exporter.from_filename(str(path))[0], encoding="utf-8")
+    page.goto(file.as_uri(), wait_until="domcontentloaded")
+    assert serious(page) == []
+
+
+def test_what_is_serious_is_found(page):
+    page.set_content("<html><body><img src='data:,'><p style='color: #ccc'>pale</p></body></html>")
+    found = "\n".join(serious(page))
+    for rule in ("image-alt", "html-has-lang", "color-contrast"):
+        assert rule in found
