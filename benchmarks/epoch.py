@@ -12,7 +12,6 @@ tensors of the same sizes, show how much of an epoch no recipe can save.
 """
 
 import argparse
-import os
 import platform
 import statistics
 import subprocess
@@ -27,6 +26,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from benchmarks.machine import NOT_QUIET, cores, cpu_seconds_of_others
 from vae_course import data, losses, models, training
 
 LATENT_DIM = 20
@@ -129,26 +129,8 @@ def repeated(tensor: Tensor, count: int) -> Tensor:
     return tensor[torch.arange(count) % len(tensor)]
 
 
-def cpu_seconds_of_others() -> float:
-    r"""Processor time that everything but this program has used so far (0 where unknown)."""
-    try:
-        ticks = [
-            int(number) for number in Path("/proc/stat").read_text().split("\n")[0].split()[1:]
-        ]
-    except OSError:
-        return 0.0
-    busy = (sum(ticks[:8]) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
-    return busy - sum(os.times()[:4])  # children, such as DataLoader workers, are ours
-
-
 def processor() -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        name = lines[0].split(":")[1].strip() if lines else name
-    return f"{name}, {cores} cores, {torch.get_num_threads()} torch threads"
+    return f"{cores()}, {torch.get_num_threads()} torch threads"
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -312,7 +294,7 @@ def report(results: dict[str, list[dict]], options) -> None:
     )
     others = sum(row["others"] for rows in results.values() for row in rows)
     spent = sum(row["seconds"] for rows in results.values() for row in rows)
-    if others > 0.05 * spent:
+    if others > NOT_QUIET * spent:
         print(
             f"\nNOT QUIET: other programs used {others:.0f} s of processor time during these "
             f"{spent:.0f} s.\nOn few cores that slows all of it many times over: measure again."

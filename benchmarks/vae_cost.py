@@ -26,6 +26,12 @@ SWEEPS = {
     "batch_size": (32, 128, 512, 2048),
     "images": (3200, 12_800, 51_200),
 }
+AXES = {
+    "latent_dim": "latent size",
+    "hidden": "hidden units",
+    "batch_size": "batch size",
+    "images": "images",
+}
 
 
 def seconds_of_epoch(images: Tensor, *, latent_dim, hidden, batch_size, images_count) -> float:
@@ -106,6 +112,7 @@ def draw(results: dict[str, dict[int, float]], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     from vae_course import plots
 
@@ -116,8 +123,12 @@ def draw(results: dict[str, dict[int, float]], path: Path) -> None:
     for panel, (name, points) in zip(panels, results.items(), strict=True):
         panel.loglog(list(points), list(points.values()), marker="o")
         panel.axvline(BASE[name], color="0.7", linestyle=":")
-        panel.set_xlabel(name.replace("_", " "))
+        panel.set_xlabel(AXES[name])
+        panel.set_xticks(list(points), [f"{value:,}" for value in points])
+        panel.xaxis.set_minor_formatter(NullFormatter())  # its labels would cover the others
     panels[0].set_ylabel("seconds an epoch")
+    panels[0].set_yticks([0.1, 0.2, 0.5, 1, 2], ["0.1", "0.2", "0.5", "1", "2"])
+    panels[0].yaxis.set_minor_formatter(NullFormatter())
     figure.savefig(path, dpi=110)
 
 

@@ -133,6 +133,7 @@ def flipped(position, bit=0):
     return flip
 
 
+@pytest.mark.fault("damaged cache file", how="mnist-5k: cut or flipped, then made again")
 @pytest.mark.parametrize(
     "damage",
     [
@@ -190,6 +191,10 @@ def test_an_interrupted_write_leaves_nothing(own_folder, monkeypatch):
     assert files_below(own_folder) == ["mnist-5k.npy"]
 
 
+@pytest.mark.fault(
+    "two processes load a set for the first time at once",
+    how="mnist-5k: both are told to begin at the same moment",
+)
 def test_two_processes_may_load_for_the_first_time_together(tmp_path):
     program = (
         "import sys, hashlib; from vae_course.data import load_images\n"

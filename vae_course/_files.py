@@ -8,6 +8,9 @@ import hashlib
 import io
 import logging
 import os
+import shutil
+import tempfile
+import time
 import uuid
 from pathlib import Path
 
@@ -16,6 +19,7 @@ import platformdirs
 
 _logger = logging.getLogger(__name__)
 _DIGEST_BYTES = hashlib.sha256().digest_size
+_TEMPORARY = ".download-"  # begins the name of a folder that a download is still going to
 
 
 class DataError(RuntimeError):
@@ -66,6 +70,20 @@ def prepare_folder(folder: Path) -> None:
         raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(folder))
     if os.name == "posix" and not folder.stat().st_mode & 0o222:
         raise PermissionError(errno.EACCES, "the folder is read-only", str(folder))
+
+
+def disk_is_full(error: BaseException) -> bool:
+    r"""Whether an error says that the disk, or the user's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def temporary_folder(parent: Path) -> Path:
+    r"""A new folder to download to; those that a killed run left a day ago or more are removed."""
+    for leftover in parent.glob(f"{_TEMPORARY}*"):
+        with contextlib.suppress(OSError):  # another process may be faster
+            if time.time() - leftover.stat().st_mtime > 24 * 3600:
+                shutil.rmtree(leftover)
+    return Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent))
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from vae_course._arguments import check_numbers, check_whole
+from vae_course._gan_checks import check_latent
 from vae_course.models import conv_decoder
 
 
@@ -17,12 +19,14 @@ class Generator(nn.Module):
 
     def __init__(self, decoder: nn.Module, *, latent_dim: int):
         super().__init__()
+        check_whole(latent_dim=latent_dim)
         self.decoder = decoder
         self.latent_dim = latent_dim
 
     @classmethod
     def conv(cls, latent_dim: int, *, channels: int = 32) -> "Generator":
         r"""With the very decoder of `VAE.conv(latent_dim, channels=channels)`."""
+        check_whole(latent_dim=latent_dim, channels=channels)
         return cls(conv_decoder(latent_dim, channels=channels), latent_dim=latent_dim)
 
     def decode(self, latent: Tensor) -> Tensor:
@@ -30,6 +34,8 @@ class Generator(nn.Module):
         return self(latent)
 
     def forward(self, latent: Tensor) -> Tensor:
+        first = next(self.parameters(), latent)
+        check_latent(latent, self.latent_dim, first.dtype)
         return torch.sigmoid(self.decoder(latent))  # (B, 1, 28, 28)
 
 
@@ -40,6 +46,7 @@ def conv_discriminator(*, channels: int = 32, spectral: bool = False) -> nn.Sequ
         stretch a difference between images. Then the logits change at most as fast as the image.
     Source: Radford et al. 2016 (DCGAN), here without batch normalisation; Miyato et al. 2018.
     """
+    check_whole(channels=channels)
     layers = [
         nn.Conv2d(1, channels, kernel_size=4, stride=2, padding=1),  # (B, C, 14, 14)
         nn.LeakyReLU(0.2),
@@ -57,6 +64,7 @@ class MovingAverage:
     r"""The moving average of a network's weights; with decay 0 the weights themselves."""
 
     def __init__(self, network: nn.Module, decay: float):
+        check_numbers(average=decay)
         if not 0 <= decay < 1:
             raise ValueError(f"average is {decay}; expected 0 (off) to below 1, such as 0.999")
         self.decay, self.steps = decay, 0

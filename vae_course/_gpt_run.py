@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 import platform
 import time
 from pathlib import Path
@@ -133,6 +134,7 @@ class Run:
                 if self.step % settings.evaluate_every and self.step != settings.steps:
                     continue
                 loss = self.validation_loss(precision=settings.precision)
+                self._check_finite(torch.stack(losses), loss)
                 row = {
                     "step": self.step,
                     "characters": self.step * settings.batch_size * settings.block_size,
@@ -146,6 +148,19 @@ class Run:
                 self.seconds = time.perf_counter() - start
                 self.save_checkpoint(out)
                 tqdm.write(" · ".join(f"{key} {value}" for key, value in row.items()))
+
+    def _check_finite(self, losses: Tensor, validation_loss: float) -> None:
+        r"""Nothing is stored of a run that diverged. Raises: FloatingPointError."""
+        bad = (~losses.isfinite()).nonzero().flatten().tolist()
+        if bad or not math.isfinite(validation_loss):
+            name, value, step = "validation loss", validation_loss, self.step
+            if bad:
+                name, value = "loss", losses[bad[0]].item()
+                step += 1 + bad[0] - len(losses)
+            raise FloatingPointError(
+                f"the {name} became {value} in step {step}, learning rate "
+                f"{self.settings.learning_rate_at(step - 1):.2g}: try a smaller one"
+            )
 
     def validation_loss(self, *, precision: str = "float32") -> float:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16"):

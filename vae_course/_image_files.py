@@ -12,20 +12,24 @@ import os
 import shutil
 import socket
 import struct
-import tempfile
-import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from vae_course._files import DataError, load_checked, prepare_folder, save_checked
+from vae_course._files import (
+    DataError,
+    disk_is_full,
+    load_checked,
+    prepare_folder,
+    save_checked,
+    temporary_folder,
+)
 
 _logger = logging.getLogger(__name__)
 
 _CLASSES, _PER_CLASS, _TRAIN_PER_CLASS, _SPLIT_SEED = 10, 500, 400, 0  # how mnist-5k is split
-_TEMPORARY = ".download-"  # begins the name of a folder that a download is still going to
 _INSTEAD = "or use load_images('mnist-5k'), which needs no download"
 _COUNTS = {"train": 60_000, "t10k": 10_000}  # images in each part of an MNIST-like set
 _MD5 = {  # of unpacked files; torchvision knows those of the packed ones
@@ -153,7 +157,7 @@ def _download(kind: str, folder: Path, name: str) -> None:
         for part in (raw.parent, raw):
             part.mkdir(exist_ok=True)
             prepare_folder(part)
-        temporary = _temporary_folder(raw)
+        temporary = temporary_folder(raw)
     except FileNotFoundError:
         raise DataError(
             f"{file} can't be read or stored, because {folder} is not an existing folder: "
@@ -174,6 +178,11 @@ def _download(kind: str, folder: Path, name: str) -> None:
                     download_url(mirror + name, str(temporary), name, md5)
                 os.replace(temporary / name, raw / name)
             except (OSError, RuntimeError, http.client.HTTPException) as error:
+                if disk_is_full(error):
+                    raise DataError(
+                        f"{name} of {kind} does not fit on the disk of {raw} ({error.strerror}): "
+                        f"make room, or set VAE_COURSE_DATA to a folder elsewhere, {_INSTEAD}."
+                    ) from None
                 failures.append(f"{mirror}: {' '.join(str(error).split())}")
                 continue
             with contextlib.suppress(OSError):  # torchvision itself would read the broken copy
@@ -185,15 +194,6 @@ def _download(kind: str, folder: Path, name: str) -> None:
         f"{name} of {kind} could not be downloaded ({'; '.join(failures)}): run this again when "
         f"you are online, or put the set's four .gz files into {raw} yourself, {_INSTEAD}."
     )
-
-
-def _temporary_folder(parent: Path) -> Path:
-    r"""A new folder to download to; those that a killed run left a day ago or more are removed."""
-    for leftover in parent.glob(f"{_TEMPORARY}*"):
-        with contextlib.suppress(OSError):  # another process may be faster
-            if time.time() - leftover.stat().st_mtime > 24 * 3600:
-                shutil.rmtree(leftover)
-    return Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent))
 
 
 @contextlib.contextmanager

@@ -29,15 +29,18 @@ class NotFinite(Exception):
 # ------------------------------------------------------------------- checks of the arguments
 
 
-def check_arguments(epochs, batch_size, labels, test_images, test_labels) -> None:
+def check_arguments(epochs, batch_size, labels, test_images, test_labels, streamed=False) -> None:
+    r"""streamed: a DataLoader is among the images, and whether it has labels is seen later."""
     if epochs < 1 or batch_size < 1:
         raise ValueError(f"got epochs={epochs}, batch_size={batch_size}; expected at least 1 each")
     if test_images is None and test_labels is not None:
         raise ValueError("got test_labels without test_images; pass both or neither")
+    if streamed:
+        return
     if test_images is not None and (labels is None) != (test_labels is None):
         missing = "labels" if labels is None else "test_labels"
         raise ValueError(f"{missing} are missing; the loss takes labels always or never")
-    _check_tensors(test_images=test_images, test_labels=test_labels)
+    check_tensors(test_images=test_images, test_labels=test_labels)
 
 
 def device_of(model: nn.Module, default: torch.device | str = "cpu") -> torch.device:
@@ -47,17 +50,23 @@ def device_of(model: nn.Module, default: torch.device | str = "cpu") -> torch.de
 
 def on_model_device(model: nn.Module, **tensors: Tensor | None) -> list[Tensor]:
     r"""The tensors that were given, on the model's device. Raises: TypeError, ValueError."""
-    _check_tensors(**tensors)
-    if not isinstance(model, nn.Module):
-        raise TypeError(
-            f"model is {_kind(model)}; expected an nn.Module such as DenseAutoencoder(latent_dim=2)"
-        )
+    check_tensors(**tensors)
+    check_model(model)
     given = [tensor for tensor in tensors.values() if tensor is not None]
+    if not given:
+        raise TypeError(f"{next(iter(tensors))} is None; expected a torch.Tensor")
     device = device_of(model, default=given[0].device)
     return [tensor.to(device) for tensor in given]
 
 
-def _check_tensors(**tensors: Tensor | None) -> None:
+def check_model(model: nn.Module) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"model is {_kind(model)}; expected an nn.Module such as DenseAutoencoder(latent_dim=2)"
+        )
+
+
+def check_tensors(**tensors: Tensor | None) -> None:
     for name, tensor in tensors.items():
         if tensor is None:
             continue
@@ -152,11 +161,11 @@ def _kind(thing: object) -> str:
 
 
 def shuffled(data: list[Tensor], batch_size: int, generator: torch.Generator) -> Iterator:
-    yield from _tuples(batches(*data, batch_size=batch_size, generator=generator))
+    return _tuples(batches(*data, batch_size=batch_size, generator=generator))
 
 
 def in_order(data: list[Tensor], batch_size: int) -> Iterator:
-    yield from _tuples(batches(*data, batch_size=batch_size, shuffle=False))
+    return _tuples(batches(*data, batch_size=batch_size, shuffle=False))
 
 
 def _tuples(items: Iterator) -> Iterator[tuple[Tensor, ...]]:

@@ -3,6 +3,9 @@ r"""What `fit(checkpoint=…)` does with the file: go on from it, and write it a
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,31 @@ from vae_course.checkpoints import (
     write_checkpoint,
 )
 from vae_course.history import History
+
+GO_ON = (  # a long run, from the command line
+    "A checkpoint in --out is kept: give the same command with --resume to go on from it, and "
+    "with --device cpu if the device stays away."
+)
+_LOST = re.compile(r"(CUDA|HIP|XPU|MPS|NCCL|cuDNN|CUBLAS)( \w+)? error", re.IGNORECASE)
+
+
+class DeviceLost(OSError):
+    r"""The GPU stopped working in the middle of a training; the message says how to go on."""
+
+
+@contextmanager
+def device_watched(go_on: str) -> Iterator[None]:
+    r"""A GPU's error inside becomes a DeviceLost that ends with `go_on`; others pass through."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not _LOST.match(str(error)):
+            raise
+        raise DeviceLost(
+            f"The device stopped working ({str(error).splitlines()[0]}). Python can't get it back "
+            f"before it is started again: restart the kernel or the program. {go_on} On the CPU a "
+            "mistake in the model or the data, if it was one, is named."
+        ) from error
 
 
 class Resumable:
@@ -66,6 +94,15 @@ class Resumable:
                 f"{self.path} holds {done} epochs already, more than epochs={epochs}: ask for "
                 "more, or delete the file to start again"
             )
+
+    def device_watched(self):
+        r"""A context in which a lost device gets a message that says what is kept."""
+        if self.path is None:
+            return device_watched("fit(checkpoint=…) would have kept the epochs completed.")
+        return device_watched(
+            f"The epochs completed are in {self.path}: make the same call again to go on after "
+            "them, with the model on the CPU if the device stays away."
+        )
 
     def save(self) -> None:
         if self.path is not None:

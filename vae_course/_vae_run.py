@@ -19,6 +19,7 @@ from torch import nn
 from tqdm import tqdm
 
 from vae_course import _vae_card
+from vae_course._loop import NotFinite, check_finite
 from vae_course._resume import fingerprint
 from vae_course._vae_objective import (
     Objective,
@@ -113,19 +114,21 @@ class Run:
             sums += torch.stack([value.detach() for value in terms.values()])
             bar.update()
         means = self.accelerator.reduce(sums, "mean") / steps
-        if not means.isfinite().all():
-            raise FloatingPointError(
-                f"the loss became {means[0].item()} in epoch {epoch}, learning rate {rate:.2g}: "
-                "try a smaller one"
-            )
         row = dict(zip(terms, (round(value, 4) for value in means.tolist()), strict=True))
         test = {name: round(value, 4) for name, value in self._test(epoch).items()}
-        return {
+        row = {
             "epoch": epoch,
             **{f"train_{name}": value for name, value in row.items()},
             **{f"test_{name}": value for name, value in test.items()},
             "learning_rate": float(f"{rate:.4g}"),
         }
+        try:
+            check_finite(self.vae, row, steps)
+        except NotFinite as found:  # before anything of this epoch is stored
+            raise FloatingPointError(
+                f"{found} in epoch {epoch}, learning rate {rate:.2g}: try a smaller one"
+            ) from None
+        return row
 
     @torch.no_grad()
     def _test(self, epoch: int) -> dict[str, float]:

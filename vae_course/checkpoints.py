@@ -140,7 +140,15 @@ def write_checkpoint(
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(state)
     header = {"format": FORMAT, "state": text, "sha256": _digest(text, tensors)}
-    write_whole(Path(path), save(tensors, header))
+    try:
+        write_whole(Path(path), save(tensors, header))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(
+            error.errno,
+            f"{reason}: the checkpoint {path} could not be written. The earlier one, if there is "
+            "one, is still there and whole: put the disk right, and resume from it",
+        ) from error
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:

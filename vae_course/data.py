@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae_course._arguments import check_generator, kind
 from vae_course._files import DataError, cache_folder, package_data
 from vae_course._image_files import digit_arrays, idx_arrays
 
@@ -106,7 +107,7 @@ def load_images(
     folder: where files are looked for and stored, an existing folder; default cache_folder()
     Raises: ValueError if the name is unknown; DataError, with what to do, if a set can't be had.
     """
-    if name not in IMAGE_SETS:
+    if not isinstance(name, str) or name not in IMAGE_SETS:
         close = difflib.get_close_matches(str(name).lower().replace("_", "-"), IMAGE_SETS, n=1)
         meant = f" Did you mean {close[0]!r}?" if close else ""
         known = ", ".join(repr(known) for known in IMAGE_SETS)
@@ -141,6 +142,8 @@ def load_text(
     r"""Load a text: "python-docs", "shakespeare" or the path of a file; see `text.load_text`."""
     from vae_course import text
 
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(f"name is {kind(name)}; expected a set's name or the path of a text file")
     return text.load_text(name, folder=folder)
 
 
@@ -181,6 +184,7 @@ def batches(
     if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
         raise ValueError(f"batch_size must be a whole number, 1 or more, but is {batch_size!r}.")
     batch_size = int(batch_size)  # NumPy's integers too
+    check_generator(generator)
     count = lengths[0] - lengths[0] % batch_size if drop_last else lengths[0]
     if count == 0:
         raise ValueError(
@@ -208,6 +212,7 @@ def binarize(images: Tensor, *, generator: torch.Generator | None = None) -> Ten
     Raises: ValueError unless the pixels are floats in [0, 1].
     """
     _check_pixels("binarize", images)
+    check_generator(generator)
     device = images.device if generator is None else generator.device
     uniform = torch.rand(images.shape, generator=generator, device=device)
     return (uniform.to(images.device) < images).to(images.dtype)
@@ -224,6 +229,7 @@ def add_noise(images: Tensor, *, std: float, generator: torch.Generator | None =
     _check_pixels("add_noise", images)
     if not isinstance(std, numbers.Real) or not 0 <= std < math.inf:
         raise ValueError(f"std must be a finite number, 0 or more, but is {std!r}.")
+    check_generator(generator)
     device = images.device if generator is None else generator.device
     noise = torch.randn(images.shape, generator=generator, device=device)
     return (images + std * noise.to(images)).clamp_(0, 1)

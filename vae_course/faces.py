@@ -6,12 +6,21 @@ import contextlib
 import inspect
 import os
 import shutil
+import tarfile
+import tempfile
 import warnings
+import zlib
 from pathlib import Path
 
 import torch
 
-from vae_course._files import DataError, cache_folder, prepare_folder
+from vae_course._files import (
+    DataError,
+    cache_folder,
+    disk_is_full,
+    prepare_folder,
+    temporary_folder,
+)
 from vae_course.data import ImageData
 
 __all__ = ["DOWNLOAD", "brightness", "light_from_the_right", "load_faces"]
@@ -19,6 +28,9 @@ __all__ = ["DOWNLOAD", "brightness", "light_from_the_right", "load_faces"]
 DOWNLOAD = "233 MB from figshare.com (Labeled Faces in the Wild, funneled; Huang et al. 2007)"
 _CROP = (slice(61, 189), slice(61, 189))  # the middle 128 × 128 of each 250 × 250 picture
 _ATTEMPTS = 3  # a download that breaks is begun again twice
+_UNREADABLE = (  # what a damaged picture or archive makes of a read
+    OSError, EOFError, ValueError, RuntimeError, tarfile.TarError, zlib.error
+)  # fmt: skip
 _INSTEAD = "or go on with load_images('mnist-5k'), which needs no download"
 
 
@@ -53,7 +65,7 @@ def load_faces(
         found = found or _download(folder, size, fewest)
     except DataError:
         raise
-    except (OSError, ValueError, RuntimeError) as error:  # OSError: a picture that is none
+    except _UNREADABLE as error:
         raise DataError(
             f"The faces in {folder / 'lfw_home'} can't be read ({_first_line(error)}): remove that "
             f"folder and call load_faces() again, {_INSTEAD}."
@@ -98,6 +110,8 @@ def _fetch(folder: Path, size: int, fewest: int, *, download: bool):
     archive, unpacked = home / "lfw-funneled.tgz", home / "lfw_funneled"
     if archive.exists() and unpacked.exists():  # an interruption while unpacking left half of it
         shutil.rmtree(unpacked)
+    if home.is_dir() and not os.access(home, os.W_OK):
+        return _fetch_read_only(home, size, fewest)
     options = {"n_retries": 1} if "n_retries" in _parameters(fetch_lfw_people) else {}
     try:
         with warnings.catch_warnings():
@@ -117,10 +131,26 @@ def _fetch(folder: Path, size: int, fewest: int, *, download: bool):
     return faces.images, faces.target, faces.target_names
 
 
+def _fetch_read_only(home: Path, size: int, fewest: int):
+    r"""`_fetch` of a folder that can't be written, where scikit-learn wants to keep a cache."""
+    with tempfile.TemporaryDirectory() as temporary:
+        links = Path(temporary) / "lfw_home"
+        links.mkdir()
+        for path in home.iterdir():
+            if path.name != "joblib":
+                (links / path.name).symlink_to(path.absolute(), path.is_dir())
+        return _fetch(Path(temporary), size, fewest, download=False)
+
+
 def _download(folder: Path, size: int, fewest: int):
+    r"""Fetch the faces to a temporary folder and move them in once they are whole.
+
+    So neither an interruption nor a second process leaves half of them. Raises: DataError.
+    """
     home = folder / "lfw_home"
     try:
         prepare_folder(folder)
+        temporary = temporary_folder(folder)
     except OSError as error:
         raise DataError(
             f"The faces ({DOWNLOAD}) can't be stored in {folder} ({error.strerror or error}): "
@@ -128,20 +158,47 @@ def _download(folder: Path, size: int, fewest: int):
         ) from None
     print(f"Downloading {DOWNLOAD} to {home}. This takes minutes, once.")
     failure: Exception | None = None
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            return _fetch(folder, size, fewest, download=True)
-        except (OSError, EOFError) as error:  # EOFError: the archive ended early
-            failure = error
-            with contextlib.suppress(OSError):
-                (home / "lfw-funneled.tgz").unlink()
-            more = ", trying again" if attempt < _ATTEMPTS else ""
-            print(f"Attempt {attempt} of {_ATTEMPTS} broke off: {_first_line(error)}{more}.")
+    coming = temporary / "lfw_home"
+    try:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                found = _fetch(temporary, size, fewest, download=True)
+            except (OSError, EOFError) as error:  # EOFError: the archive ended early
+                failure = error
+                if disk_is_full(error):
+                    break
+                with contextlib.suppress(OSError):
+                    (coming / "lfw-funneled.tgz").unlink()
+                shutil.rmtree(coming / "lfw_funneled", ignore_errors=True)  # half of it
+                more = ", trying again" if attempt < _ATTEMPTS else ""
+                print(f"Attempt {attempt} of {_ATTEMPTS} broke off: {_first_line(error)}{more}.")
+            else:
+                _move_in(coming, home)
+                return found
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    if disk_is_full(failure):
+        raise DataError(
+            f"The faces do not fit on the disk of {folder} ({_first_line(failure)}): make room, "
+            f"or set VAE_COURSE_DATA to a folder elsewhere, {_INSTEAD}."
+        )
     raise DataError(
         f"The faces could not be downloaded ({_first_line(failure)}): run this again when you are "
         f"online, or copy the folder lfw_home of a machine that has them into {folder}, "
         f"{_INSTEAD}."
     )
+
+
+def _move_in(whole: Path, home: Path) -> None:
+    r"""Put a finished download in place, unless another process has done so by now."""
+    shutil.rmtree(whole / "joblib", ignore_errors=True)  # scikit-learn's cache knows paths
+    names = [path.name for path in whole.iterdir()]
+    if all((home / name).exists() for name in names):
+        return
+    with contextlib.suppress(OSError):
+        home.rename(whole.with_name("incomplete"))  # goes with the temporary folder
+    with contextlib.suppress(OSError):
+        whole.rename(home)
 
 
 def _parameters(function) -> set[str]:

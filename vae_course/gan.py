@@ -13,6 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vae_course import _loop
+from vae_course._arguments import check_numbers
+from vae_course._gan_checks import (
+    check_batch,
+    check_images,
+    check_logits,
+    check_settings,
+    check_step,
+)
 from vae_course._gan_networks import Generator, MovingAverage, conv_discriminator
 from vae_course._rings import (
     modes_covered,
@@ -48,6 +56,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     Shapes: real_logits (B,), fake_logits (B′,) → scalar. Both halves are averages.
     Source: Goodfellow et al. 2014, equation 1.
     """
+    check_logits(real_logits=real_logits, fake_logits=fake_logits)
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
 
 
@@ -56,11 +65,13 @@ def generator_loss(fake_logits: Tensor) -> Tensor:
 
     Source: Goodfellow et al. 2014, section 3.
     """
+    check_logits(fake_logits=fake_logits)
     return F.softplus(-fake_logits).mean()
 
 
 def saturating_generator_loss(fake_logits: Tensor) -> Tensor:
     r"""E log(1 − D(fake)), the game's own: flat where the generator is worst. (B,) → scalar."""
+    check_logits(fake_logits=fake_logits)
     return -F.softplus(fake_logits).mean()
 
 
@@ -68,10 +79,17 @@ def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
     r"""½ E ‖∂ logit / ∂ image‖² at real images: the discriminator's slope where it should be flat.
 
     Shapes: real (B, …) → scalar, itself differentiable in the discriminator's weights.
+    Raises: ValueError unless there is one logit an image, which the image has an influence on.
     Source: Mescheder, Geiger & Nowozin 2018, equation 9, without its γ.
     """
+    check_batch(real=real)
     real = real.detach().requires_grad_()
     logits = discriminator(real)
+    if logits.numel() != len(real) or not logits.requires_grad:
+        raise ValueError(
+            f"from {tuple(real.shape)} the discriminator made {tuple(logits.shape)}; expected one "
+            "logit an image, with a gradient: not under torch.no_grad(), and not detached"
+        )
     (slope,) = torch.autograd.grad(logits.sum(), real, create_graph=True)  # like real
     return 0.5 * slope.flatten(start_dim=1).square().sum(dim=1).mean()
 
@@ -89,8 +107,11 @@ def discriminator_step(
 
     r1: γ, the weight of `r1_penalty`; 0 leaves it out
     Shapes: real (B, …), latent (B′, D) → the loss, penalty included, before the step
-    Raises: ValueError if real and generated images differ in shape, or pixels leave [0, 1].
+    Raises: ValueError if real and generated images differ in shape, pixels leave [0, 1], or the
+        optimizer is the other player's; TypeError on anything that is no tensor or network.
     """
+    check_step(optimizer, discriminator, generator, real=real, latent=latent)
+    check_numbers(r1=r1, least=0)
     terms = _discriminator_terms(generator, discriminator, real, latent, r1)
     _update(optimizer, terms["loss"])
     return terms["loss"].item()
@@ -105,7 +126,9 @@ def generator_step(
     and the next `discriminator_step` begins by removing them.
 
     Shapes: latent (B, D) → the loss before the step
+    Raises: ValueError, TypeError as `discriminator_step`.
     """
+    check_step(optimizer, generator, discriminator, latent=latent)
     loss = generator_loss(discriminator(generator(latent)))
     _update(optimizer, loss)
     return loss.item()
@@ -114,7 +137,7 @@ def generator_step(
 def _discriminator_terms(generator, discriminator, real, latent, r1) -> dict[str, Tensor]:
     with torch.no_grad():  # the generator is a given here: .detach() on its images does as well
         fake = generator(latent)
-    _check_images(real, fake)
+    check_images(real, fake)
     real_logits, fake_logits = discriminator(real), discriminator(fake)
     loss = discriminator_loss(real_logits, fake_logits)
     if r1:
@@ -167,13 +190,11 @@ def fit_gan(
     Raises: TrainingDiverged once a loss is NaN or infinite; ValueError or TypeError on arguments
         that cannot be trained with, such as images of another range or shape.
     """
-    _loop.check_arguments(epochs, batch_size, None, None, None)
     (images,) = _loop.on_model_device(generator, images=images)
-    latent_dim = getattr(generator, "latent_dim", None) if latent_dim is None else latent_dim
-    if not latent_dim:
-        raise ValueError("how many latents does this generator take? Pass latent_dim=…")
+    latent_dim = check_settings(generator, discriminator, latent_dim, r1, seed,
+                                epochs=epochs, batch_size=batch_size)  # fmt: skip
     with torch.no_grad(), _loop.aside(generator, seed):
-        _check_images(images, generator(torch.zeros(1, latent_dim, device=images.device)))
+        check_images(images, generator(torch.zeros(1, latent_dim, device=images.device)))
     rates = learning_rate, learning_rate if discriminator_rate is None else discriminator_rate
     g_optimizer = _loop.adam(generator, rates[0], betas=betas)
     d_optimizer = _loop.adam(discriminator, rates[1], betas=betas)
@@ -226,20 +247,3 @@ def _diverged(found, epoch, steps, rate, history) -> TrainingDiverged:
     return TrainingDiverged(
         message, epoch=epoch, step=found.step, learning_rate=rate, history=history
     )
-
-
-def _check_images(real: Tensor, fake: Tensor) -> None:
-    if real.shape[1:] != fake.shape[1:]:
-        raise ValueError(
-            f"real images have shape {tuple(real.shape)}, the generator's {tuple(fake.shape)}: all "
-            f"but the first number must agree. Resize, or unsqueeze(1) a missing channel axis"
-        )
-    if real.dim() != 4:  # points, not images: any range will do
-        return
-    low, high = (value.item() for value in real.detach().aminmax())  # both NaN if any pixel is
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"real pixels run from {low:.3g} to {high:.3g}, the generator's (a sigmoid's) from 0 "
-            "to 1: the discriminator would tell them apart by that alone. Divide bytes by 255; "
-            "undo a scaling to [−1, 1], which belongs to a tanh, with (images + 1) / 2"
-        )

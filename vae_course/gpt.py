@@ -13,15 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from vae_course import _gpt_checks as check
+from vae_course._arguments import check_numbers, check_whole, check_whole_tensor
+
 
 class CharTokenizer:
     r"""Characters to integers and back: token i is the i-th of the sorted distinct characters.
 
-    Raises: ValueError from `encode` on a character that `text` did not hold.
+    Raises: ValueError from `encode` on a character that `text` did not hold, and from `decode`
+        on a number that is no token.
     """
 
     def __init__(self, text: Iterable[str]):
-        self.characters = "".join(sorted(set(text)))
+        self.characters = "".join(sorted(set(check.as_text(text))))
         self._token = {character: token for token, character in enumerate(self.characters)}
 
     def __len__(self) -> int:
@@ -29,6 +33,7 @@ class CharTokenizer:
 
     def encode(self, text: str) -> Tensor:
         r"""A text of T characters → (T,) int64."""
+        text = check.as_text(text)
         try:
             return torch.tensor([self._token[character] for character in text], dtype=torch.long)
         except KeyError as unknown:
@@ -40,11 +45,12 @@ class CharTokenizer:
 
     def decode(self, tokens: Tensor | Iterable[int]) -> str:
         r"""(T,) integers → a text of T characters."""
-        return "".join(self.characters[token] for token in torch.as_tensor(tokens).tolist())
+        return "".join(self.characters[n] for n in check.as_numbers(tokens, len(self)))
 
 
 def split(tokens: Tensor, *, fraction: float = 0.9) -> tuple[Tensor, Tensor]:
     r"""The first part for training, the rest for validation: text is not shuffled, it is cut."""
+    check_numbers(fraction=fraction, least=0, most=1)
     cut = int(fraction * len(tokens))
     return tokens[:cut], tokens[cut:]
 
@@ -55,8 +61,10 @@ def random_windows(
     r"""Windows from random places of a text, and the same windows one character later.
 
     Shapes: tokens (N,) → context (count, length), targets (count, length)
-    Raises: ValueError if the text is too short.
+    Raises: ValueError if the text is too short, or is no single row of tokens.
     """
+    check_whole_tensor("tokens", tokens, dims=1)
+    check_whole(length=length, count=count)
     if len(tokens) <= length:
         raise ValueError(
             f"{len(tokens)} tokens hold no window of {length} and a target: give more text"
@@ -71,12 +79,15 @@ def language_model_loss(logits: Tensor, targets: Tensor) -> Tensor:
     r"""Mean negative log-probability of the characters that came, in nats per character.
 
     Shapes: logits (B, T, V), targets (B, T) → ()
+    Raises: ValueError if the shapes do not fit, or a target is not among the V characters.
     """
+    check.check_targets(logits, targets)
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
 def causal_mask(length: int, *, device: torch.device | None = None) -> Tensor:
     r"""Who may look where: (T, T) bool, True at [t, s] where s ≤ t, the present and the past."""
+    check_whole(length=length, least=0)
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()
 
 
@@ -84,7 +95,9 @@ def attention_weights(query: Tensor, key: Tensor) -> Tensor:
     r"""softmax(query · keyᵀ / √hs) over the past: row t says where position t looks.
 
     Shapes: query, key (…, T, hs) → (…, T, T), rows sum to 1, zero above the diagonal
+    Raises: ValueError if the shapes differ.
     """
+    check.check_heads(query=query, key=key)
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (…, T, T)
     mask = causal_mask(query.shape[-2], device=query.device)  # (T, T)
     return scores.masked_fill(~mask, -math.inf).softmax(dim=-1)  # (…, T, T)
@@ -96,6 +109,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     Shapes: query, key, value (…, T, hs) → (…, T, hs)
     Source: Vaswani et al. 2017, equation 1, with the decoder's mask.
     """
+    check.check_heads(query=query, key=key, value=value)
     return attention_weights(query, key) @ value  # (…, T, T) @ (…, T, hs)
 
 
@@ -103,16 +117,22 @@ class CausalSelfAttention(nn.Module):
     r"""nh heads side by side, each with its own queries, keys and values: (B, T, C) → (B, T, C).
 
     `forward` calls PyTorch's fused kernel; `attention` above gives the same numbers (tested).
+    Raises: ValueError if the width can't be shared out among the heads.
     """
 
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
+        check_whole(width=width, heads=heads)
+        check_numbers(dropout=dropout, least=0, most=1)
+        if width % heads:
+            raise ValueError(f"width {width} can't be shared out evenly among {heads} heads")
         self.heads, self.dropout = heads, dropout
         self.query_key_value = nn.Linear(width, 3 * width, bias=False)
         self.project = nn.Linear(width, width, bias=False)
 
     def split_heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         r"""Queries, keys and values of every head: (B, T, C) → three of (B, nh, T, hs)."""
+        check.check_stream(x, self.project.in_features)
         parts = self.query_key_value(x).chunk(3, dim=-1)  # three of (B, T, C)
         return tuple(part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
 
@@ -132,6 +152,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
+        check_whole(width=width)
         self.norm_1 = nn.LayerNorm(width)
         self.attention = CausalSelfAttention(width, heads, dropout)
         self.norm_2 = nn.LayerNorm(width)
@@ -143,6 +164,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        check.check_stream(x, self.attention.project.in_features)
         x = x + self.attention(self.norm_1(x))  # (B, T, C)
         return x + self.feed_forward(self.norm_2(x))  # (B, T, C)
 
@@ -159,8 +181,7 @@ class CharGPT(nn.Module):
         layers: int = 4, heads: int = 4, width: int = 128, dropout: float = 0.0,
     ):  # fmt: skip
         super().__init__()
-        if width % heads:
-            raise ValueError(f"width {width} can't be shared out evenly among {heads} heads")
+        check_whole(vocabulary=vocabulary, block_size=block_size, layers=layers, width=width)
         self.block_size = block_size
         self.token_embedding = nn.Embedding(vocabulary, width)
         self.position_embedding = nn.Embedding(block_size, width)
@@ -181,6 +202,7 @@ class CharGPT(nn.Module):
 
     def embed(self, tokens: Tensor) -> Tensor:
         r"""What and where: (B, T) → (B, T, C)."""
+        check.check_tokens(tokens, self.token_embedding.num_embeddings)
         if tokens.shape[-1] > self.block_size:
             raise ValueError(
                 f"{tokens.shape[-1]} tokens came, the model looks at {self.block_size} at most: "
@@ -215,13 +237,17 @@ class CharGPT(nn.Module):
         Each is drawn given the last block_size ones, without dropout. temperature, top_k: see
         `next_probs`. generator: the same seed, the same text.
         """
+        check_whole(count=count, least=0)
+        check.check_tokens(tokens, self.token_embedding.num_embeddings, least=1)
         training = self.training
         self.eval()
-        for _ in range(count):
-            logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V): of the next character
-            chosen = sample_next(logits, temperature, generator, top_k=top_k)  # (B,)
-            tokens = torch.cat([tokens, chosen[:, None]], dim=1)  # one longer
-        self.train(training)
+        try:
+            for _ in range(count):
+                logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V): what comes next
+                chosen = sample_next(logits, temperature, generator, top_k=top_k)  # (B,)
+                tokens = torch.cat([tokens, chosen[:, None]], dim=1)  # one longer
+        finally:
+            self.train(training)
         return tokens
 
 
@@ -229,16 +255,18 @@ def next_probs(logits: Tensor, temperature: float = 1.0, *, top_k: int | None = 
     r"""Probabilities of the next character after temperature and top-k: (B, V) → (B, V).
 
     temperature: below 1 sharper, above 1 flatter; 0 puts everything on the largest logit
-    top_k: keep the k most likely characters only
+    top_k: keep the k most likely characters only, and any that are as likely as the k-th
+    Raises: ValueError on other shapes, or if a logit is NaN or infinite.
     """
-    if not temperature >= 0 or (top_k is not None and top_k < 1):
-        raise ValueError(f"got {temperature=}, {top_k=}; expected temperature ≥ 0 and top_k ≥ 1")
-    if temperature == 0:
+    check.check_sampling(logits, temperature, top_k)
+    limits = torch.finfo(logits.dtype)
+    if temperature < limits.tiny:  # 0, or too small to divide by
         return F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
     if top_k is not None and top_k < logits.shape[-1]:
         least = logits.topk(top_k, dim=-1).values[:, -1:]  # (B, 1): the k-th largest
         logits = logits.masked_fill(logits < least, -math.inf)
-    return (logits / temperature).softmax(dim=-1)  # (B, V)
+    logits = logits - logits.amax(dim=-1, keepdim=True)  # a small temperature can't overflow
+    return (logits / min(temperature, limits.max)).softmax(dim=-1)  # (B, V)
 
 
 def sample_next(

@@ -9,7 +9,13 @@ import os
 import urllib.request
 from pathlib import Path
 
-from vae_course._files import DataError, cache_folder, prepare_folder, write_whole
+from vae_course._files import (
+    DataError,
+    cache_folder,
+    disk_is_full,
+    prepare_folder,
+    write_whole,
+)
 
 TEXT_SETS = ("python-docs", "shakespeare")
 
@@ -119,6 +125,11 @@ def _download(path: Path, folder: Path) -> bytes:
             raise OSError("another text came than the published one, its SHA-256 differs")
         write_whole(path, content)
     except (OSError, http.client.HTTPException) as error:
+        if disk_is_full(error):
+            raise DataError(
+                f"shakespeare does not fit on the disk of {path.parent} ({error.strerror}): make "
+                f"room, or set VAE_COURSE_DATA to a folder elsewhere, {_INSTEAD}."
+            ) from None
         raise DataError(
             f"shakespeare could not be downloaded from {_SHAKESPEARE} "
             f"({' '.join(str(error).split())}): run this again when you are online, or store that "

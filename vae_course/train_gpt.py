@@ -12,6 +12,7 @@ import dataclasses
 import torch
 
 from vae_course._gpt_run import Run, Settings, mean_loss
+from vae_course._resume import GO_ON, device_watched
 
 __all__ = ["PRESETS", "Run", "Settings", "mean_loss", "settings_from", "train_and_save"]
 
@@ -77,7 +78,8 @@ def train_and_save(arguments: argparse.Namespace) -> str:
     options += [f"--preset {arguments.preset}"] * (arguments.preset is not None)
     options += ["--resume"] * arguments.resume
     run.commands.append(" ".join(["vae-course train --model gpt --out FOLDER", *options]))
-    run.train(out)
+    with device_watched(GO_ON):
+        run.train(out)
     card = run.save_model(out)
     loss = card["measured"]["validation_loss"]
     return f"{out / 'model.safetensors'}: validation loss {loss} nats per character"

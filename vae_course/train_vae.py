@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from vae_course._resume import GO_ON, device_watched
 from vae_course._vae_objective import Settings
 from vae_course._vae_run import Run, stored_settings
 from vae_course.data import load_images
@@ -79,7 +80,8 @@ def train_and_save(arguments: argparse.Namespace) -> str:
     run.commands.append(_command(arguments, given, run.accelerator.num_processes))
     run.accelerator.wait_for_everyone()  # nobody makes the folder before all have looked at it
     out.mkdir(parents=True, exist_ok=True)
-    run.train(out)
+    with device_watched(GO_ON):
+        run.train(out)
     if not run.accelerator.is_main_process:
         return ""
     card = run.save_model(out)

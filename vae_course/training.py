@@ -5,19 +5,28 @@ training needs: seeds, a progress bar, interruption, and a clear word when the l
 What stands around the loop (checks, averages, random numbers, the bar) is in `_loop.py`.
 """
 
-import math
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from vae_course import _loop
-from vae_course._resume import Resumable
+from vae_course._resume import DeviceLost, Resumable
+from vae_course._source import source
 from vae_course.history import History
 
-__all__ = ["History", "TrainingDiverged", "count_parameters", "evaluate", "fit", "seed_everything"]
+__all__ = [
+    "DeviceLost",
+    "History",
+    "TrainingDiverged",
+    "count_parameters",
+    "evaluate",
+    "fit",
+    "seed_everything",
+]
 
 Loss = Callable[..., Tensor | dict[str, Tensor]]
 
@@ -53,13 +62,13 @@ def count_parameters(model: nn.Module) -> int:
 def fit(
     model: nn.Module,
     loss: Loss,
-    images: Tensor,
+    images: Tensor | DataLoader,
     *,
     epochs: int,
     batch_size: int = 128,
     learning_rate: float = 1e-3,
     optimizer: torch.optim.Optimizer | None = None,
-    test_images: Tensor | None = None,
+    test_images: Tensor | DataLoader | None = None,
     labels: Tensor | None = None,
     test_labels: Tensor | None = None,
     seed: int = 0,
@@ -74,6 +83,8 @@ def fit(
     entry as a mean over images: train values are collected while the weights still change, test
     values belong to the weights at the end of the epoch.
 
+    images, test_images: tensors; or, for more images than memory holds, a DataLoader that gives
+        images or (images, labels). Its own batch size counts, and its order (`streaming`).
     optimizer: by default Adam with `learning_rate`; one passed in keeps its own learning rate.
     seed: the same seed gives the same result twice on one machine. The random numbers drawn
         outside are left alone. For another round of training, give another seed.
@@ -88,21 +99,25 @@ def fit(
     Shapes: images (N, …), labels (N, …); both are moved to the model's device
     Raises: TrainingDiverged once the loss is NaN or infinite; ValueError or TypeError on
         arguments and loss values that cannot be trained with; CheckpointError (a ValueError) if
-        the checkpoint is damaged, or of another model, data set, batch size or seed.
+        the checkpoint is damaged, or of another model, data set, batch size or seed; DeviceLost
+        (an OSError) if the GPU stops working; OSError if the checkpoint can't be written.
     """
-    _loop.check_arguments(epochs, batch_size, labels, test_images, test_labels)
-    data = _loop.on_model_device(model, images=images, labels=labels)
+    streamed = isinstance(images, DataLoader) or isinstance(test_images, DataLoader)
+    _loop.check_arguments(epochs, batch_size, labels, test_images, test_labels, streamed)
+    data = source(model, images, labels, batch_size)
     if optimizer is None:
         optimizer = _loop.adam(model, learning_rate)
     _loop.check_optimizer(optimizer, model)
     shuffling = torch.Generator().manual_seed(seed)
-    history, epoch, steps = History(), 0, math.ceil(len(images) / batch_size)
+    history, epoch, steps = History(), 0, data.steps
     saved = Resumable(
-        checkpoint, data, model=model, optimizer=optimizer, shuffling=shuffling, history=history,
-        settings={"batch_size": batch_size, "seed": seed, "learning_rate": learning_rate},
+        checkpoint, data.identity(), model=model, optimizer=optimizer, shuffling=shuffling,
+        history=history,
+        settings={"batch_size": data.batch_size, "seed": seed, "learning_rate": learning_rate},
     )  # fmt: skip
 
-    with _loop.around_training(model, seed, progress, epochs * steps) as bar:
+    around = _loop.around_training(model, seed, progress, epochs * steps)
+    with saved.device_watched(), around as bar:
         try:
             epoch = done = saved.start(epochs)  # 0, or what an earlier call has trained
             bar.update(done * steps)
@@ -110,7 +125,7 @@ def fit(
                 bar.set_description(_headline(f"epoch {epoch}/{epochs}", history))
                 model.train()
                 averages = _loop.Averages(model, stop_at_nan=True)
-                for image, *label in _loop.shuffled(data, batch_size, shuffling):
+                for image, *label in data.shuffled(shuffling):
                     terms = _loop.terms(loss(model, image, *label), trains=True)
                     averages.add(terms, len(image))  # a NaN stops here, before the weights change
                     optimizer.zero_grad()
@@ -130,7 +145,7 @@ def fit(
         except KeyboardInterrupt:
             history.interrupted = True
         except _loop.NotFinite as found:
-            raise _diverged(found, epoch, steps, optimizer, images, history) from None
+            raise _diverged(found, epoch, steps, optimizer, data.pixels(), history) from None
 
     if history.interrupted:
         print(_headline(f"interrupted in epoch {epoch}/{epochs}, model kept", history))
@@ -143,7 +158,7 @@ def fit(
 def evaluate(
     model: nn.Module,
     loss: Loss,
-    images: Tensor,
+    images: Tensor | DataLoader,
     *,
     batch_size: int = 1000,
     labels: Tensor | None = None,
@@ -154,12 +169,13 @@ def evaluate(
     A loss that draws random numbers takes them from `seed`, so it gives the same value twice.
 
     Shapes: images (N, …), labels (N, …); both are moved to the model's device
+    images: a tensor, or a DataLoader as for `fit`
     Raises: ValueError or TypeError on arguments and loss values that cannot be averaged.
     """
-    data = _loop.on_model_device(model, images=images, labels=labels)
+    data = source(model, images, labels, batch_size)
     averages = _loop.Averages(model)
     with _loop.aside(model, seed):
-        for image, *label in _loop.in_order(data, batch_size):
+        for image, *label in data.in_order():
             averages.add(_loop.terms(loss(model, image, *label)), len(image))
     return averages.means()
 

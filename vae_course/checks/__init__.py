@@ -15,6 +15,8 @@ import secrets
 from collections.abc import Callable
 from functools import cache
 
+from vae_course._arguments import check_seed, kind
+
 from ._exercise import Exercise, Mistake, Property
 from ._verdict import CheckFailed, Verdict
 
@@ -38,14 +40,21 @@ def _by_name() -> dict[str, Exercise]:
 
 
 def exercises(chapter: int | None = None) -> list[Exercise]:
-    r"""All exercises, or one chapter's: name, chapter, signature, minutes, difficulty."""
+    r"""All exercises, or one chapter's: name, chapter, signature, minutes, difficulty.
+
+    Raises: ValueError if there is no such chapter.
+    """
+    known = {e.chapter for e in _by_name().values()}
+    if chapter is not None and not (isinstance(chapter, int) and chapter in known):
+        came = chapter if isinstance(chapter, int | float | str) else kind(chapter)
+        raise ValueError(f"there is no chapter {came!r}; expected one of {sorted(known)}")
     return [e for e in _by_name().values() if chapter in (None, e.chapter)]
 
 
 def exercise(name: str) -> Exercise:
     r"""The exercise of this name. Raises: ValueError that lists what there is."""
     known = _by_name()
-    if name in known:
+    if isinstance(name, str) and name in known:
         return known[name]
     near = difflib.get_close_matches(str(name), known, n=1)
     meant = f" Did you mean {near[0]!r}?" if near else ""
@@ -63,8 +72,11 @@ def check(name: str, function: Callable, *, seed: int | None = None) -> Verdict:
     Inputs are drawn fresh at every call; `seed` repeats one particular draw. While nbgrader
     grades (NBGRADER_EXECUTION is set), anything but "passed" raises CheckFailed as well.
 
-    Raises: ValueError for an unknown exercise; CheckFailed as above.
+    Raises: ValueError for an unknown exercise, TypeError for a seed that is no whole number;
+        CheckFailed as above.
     """
+    if seed is not None:
+        check_seed(seed)
     verdict = _verdict(exercise(name), function, secrets.randbits(31) if seed is None else seed)
     print(f"{verdict}\n", end="")  # one write: a kernel may flush between text and newline
     if os.environ.get("NBGRADER_EXECUTION") and not verdict.passed:

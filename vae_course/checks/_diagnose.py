@@ -45,9 +45,9 @@ _NOT_ATTEMPTED = (
 
 
 def _agree(got: run.Outcome, expected: run.Outcome, exercise: Exercise) -> bool:
-    if got.error or expected.error:
-        return bool(got.error and expected.error) and (
-            type(got.error) is type(expected.error) and str(got.error) == str(expected.error)
+    if got.error is not None or expected.error is not None:
+        return type(got.error) is type(expected.error) and (
+            run.message(got.error) == run.message(expected.error)
         )
     tolerance = {"rtol": exercise.rtol, "atol": exercise.atol}
     return got.fields.keys() == expected.fields.keys() and all(
@@ -132,6 +132,13 @@ def _inputs(exercise: Exercise, args: tuple) -> str:
 
 
 def _short(value) -> str:
+    try:
+        return _shown(value)
+    except Exception:  # a student's own object, whose __repr__ fails
+        return run.describe(value)
+
+
+def _shown(value) -> str:
     if isinstance(value, torch.Tensor) and value.dim():
         flat = value.detach().flatten()[:4].tolist()
         first = ", ".join(f"{x:.4g}" if isinstance(x, float) else str(x) for x in flat)
@@ -144,14 +151,14 @@ def _short(value) -> str:
 
 def _explain_error(exercise: Exercise, outcome: run.Outcome) -> str:
     error = outcome.error
-    text = str(error).splitlines()[0] if str(error) else ""
+    text = run.message(error)
     line = run.where(error)
     place = f" (in {line})" if line else ""
     return f"{type(error).__name__}{place}: {text}\n{_likely_cause(exercise, outcome)}"
 
 
 def _likely_cause(exercise: Exercise, outcome: run.Outcome) -> str:
-    error, text = outcome.error, str(outcome.error)
+    error, text = outcome.error, run.message(outcome.error)
     shapes = f"The arguments were {_inputs(exercise, outcome.args)}."
     if isinstance(error, NameError):
         return "A name is not defined: run the cells above, or look for a typing error."
@@ -272,7 +279,9 @@ def _sizes(exercise: Exercise, outcomes) -> list[tuple[str, list[float]]]:
 
 
 def _flat(value) -> torch.Tensor:
-    return torch.as_tensor(value).detach().double().flatten()
+    if not isinstance(value, torch.Tensor):
+        value = torch.tensor(float(value), dtype=torch.float64)
+    return value.detach().double().flatten()
 
 
 def _close(left: torch.Tensor, right: torch.Tensor) -> bool:

@@ -18,6 +18,7 @@ import torch
 from ._exercise import Exercise
 
 TIME_LIMIT = 10.0  # seconds of one check; a loop without end must not hang the notebook
+PATIENCE = 6  # times as long may it take where the processor is busy with other things
 PACKAGE = Path(__file__).parent.parent
 
 
@@ -41,7 +42,7 @@ class Outcome:
 
 @contextlib.contextmanager
 def sheltered():
-    r"""Leave the global random states as they were, and keep warnings and stderr out of sight.
+    r"""Leave random states and settings as they were, and keep warnings and stderr out of sight.
 
     One thread: the tensors are tiny, and two threads on busy cores wait for each other.
     """
@@ -49,7 +50,7 @@ def sheltered():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), _settings_kept():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -60,8 +61,24 @@ def sheltered():
 
 
 @contextlib.contextmanager
+def _settings_kept():
+    r"""What a function may switch over for the whole notebook is switched back."""
+    dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+    try:
+        with np.errstate():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(gradients)
+
+
+@contextlib.contextmanager
 def time_limit(seconds: float = TIME_LIMIT):
-    r"""Raise TooSlow in a function that does not end (where the system has alarms)."""
+    r"""Raise TooSlow in a function that does not end (where the system has alarms).
+
+    Two alarms: one counts the processor time, which a busy machine does not make longer; the other
+    one rings for a function that waits, and is patient.
+    """
     in_main_thread = threading.current_thread() is threading.main_thread()
     if not (in_main_thread and hasattr(signal, "setitimer")):
         yield
@@ -70,13 +87,19 @@ def time_limit(seconds: float = TIME_LIMIT):
     def ring(*_):
         raise TooSlow(f"no answer after {seconds:.0f} s")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    alarms = {
+        signal.ITIMER_PROF: (signal.SIGPROF, seconds),
+        signal.ITIMER_REAL: (signal.SIGALRM, PATIENCE * seconds),
+    }
+    before = {number: signal.signal(number, ring) for number, _ in alarms.values()}
+    for timer, (_, limit) in alarms.items():
+        signal.setitimer(timer, limit)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, (number, _) in alarms.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
 
 
 def _attempted(function: Callable) -> Callable:
@@ -100,7 +123,7 @@ def run(exercise: Exercise, function: Callable, seed: int, *, quiet: bool = True
     hush = contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext()
     observe = exercise.observe or (lambda call, given: {"value": call(*given)})
     try:
-        with hush:
+        with hush, _settings_kept():
             outcome.fields = observe(_attempted(function), args)
     except NotAttempted:
         raise
@@ -139,16 +162,18 @@ def same(got: Any, expected: Any, *, rtol: float, atol: float) -> bool:
 
 def misfit(got: Any, expected: Any) -> str | None:
     r"""Why `got` can't be compared with `expected` (type, dtype, shape); None if it can."""
+    if isinstance(got, torch.Tensor) and not _ordinary(got):
+        return f"{describe(got)} came back; expected a plain one on the CPU"
     if isinstance(expected, bool | str):
         right = isinstance(got, type(expected))
         return None if right else f"a {type(got).__name__} came back; expected {expected!r}"
     if isinstance(expected, int):
-        if isinstance(got, int | np.integer) and not isinstance(got, bool):
+        if isinstance(got, int | np.integer) and not isinstance(got, bool) and _is_number(got):
             return None
         return f"{describe(got)} came back; expected a whole number (int), such as {expected}"
     scalar = isinstance(expected, float) or expected.dim() == 0
     if scalar and isinstance(got, int | float | np.number) and not isinstance(got, bool):
-        return None
+        return None if _is_number(got) else f"{describe(got)} came back; expected one number"
     if not isinstance(got, torch.Tensor):
         wanted = "one number" if scalar else f"a tensor of shape {tuple(expected.shape)}"
         return f"{describe(got)} came back; expected {wanted}"
@@ -165,13 +190,39 @@ def misfit(got: Any, expected: Any) -> str | None:
 
 
 def describe(value: Any) -> str:
+    if isinstance(value, torch.Tensor) and not _ordinary(value):
+        return f"a {value.layout} tensor on {value.device}"
     if isinstance(value, torch.Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return "an int of more than 18 digits"
     if isinstance(value, bool | int | float):
         return f"the {type(value).__name__} {value}"
     return f"a {type(value).__name__}"
+
+
+def message(error: BaseException) -> str:
+    r"""The first line of what an error says, and not more of it than one can read."""
+    try:
+        lines = str(error).splitlines()
+    except Exception:  # its own __str__ fails
+        return ""
+    return lines[0][:300] if lines else ""
+
+
+def _ordinary(tensor: torch.Tensor) -> bool:
+    dense = tensor.layout == torch.strided and not tensor.is_nested and not tensor.is_quantized
+    return dense and tensor.device.type == "cpu"
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (OverflowError, TypeError, ValueError):  # 10**400, a complex number, a span of time
+        return False
+    return True
 
 
 def _kind(dtype: torch.dtype) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vae_course._arguments import check_seed, check_whole
 from vae_course.metrics.features import as_features
 
 
@@ -58,6 +59,8 @@ def frechet_floor(
     Shapes: pictures (N, 1, 28, 28) in [0, 1], or features (N, D) made before
     Raises: ValueError if there are fewer than `count` held-out digits, or 2 · count real ones.
     """
+    check_whole(repeats=repeats, count=count)
+    check_seed(seed)
     if count < 2:
         raise ValueError(f"count is {count}; a covariance needs at least 2 pictures")
     generator = torch.Generator().manual_seed(seed)
@@ -95,14 +98,15 @@ def distance_to(real: Tensor):
     extractor = nn.Identity()  # the features are made already, once
     extractor.num_features = real.shape[1]
     metric = FrechetInceptionDistance(feature=extractor, normalize=True, reset_real_features=False)
-    metric.update(real.double(), real=True)
-    return functools.partial(_distance, metric, real)
+    center = real.double().mean(dim=0)  # far from 0 the sums of squares would swallow the spread
+    metric.update(real.double() - center, real=True)
+    return functools.partial(_distance, metric, real, center)
 
 
-def _distance(metric, real: Tensor, generated: Tensor) -> float:
+def _distance(metric, real: Tensor, center: Tensor, generated: Tensor) -> float:
     _check(real, generated)
     metric.reset()
-    metric.update(generated.double(), real=False)
+    metric.update(generated.double() - center, real=False)
     return max(0.0, metric.compute().item())  # identical sets: rounding may go below 0
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vae_course._arguments import check_numbers, check_seed, check_tensors, check_whole, kind
 from vae_course._loop import aside, device_of, on_model_device
 from vae_course.losses import bernoulli_nll, check_pixels, gaussian_kl, gaussian_log_prob
 from vae_course.models import VAE, ConditionalVAE
@@ -56,10 +57,12 @@ def elbo(
     Shapes: images (N, …) in [0, 1], labels (N,) for a ConditionalVAE → two tensors (N,)
     Raises: ValueError, TypeError on wrong shapes, ranges or a missing label.
     """
-    _check_counts(samples=samples, batch_size=batch_size)
+    check_whole(samples=samples, batch_size=batch_size)
+    check_seed(seed)
     parts: list[tuple[Tensor, Tensor]] = []
+    data = _labelled(model, images, labels)
     with aside(model, seed):
-        for image, label in _batches(model, images, labels, batch_size):
+        for image, label in _batches(data, batch_size):
             mean, log_var = model.encode(image)  # (B, D)
             nll = torch.zeros(len(image), device=image.device)
             for _ in range(samples):
@@ -92,12 +95,14 @@ def importance_bound(
     Raises: ValueError, TypeError on wrong shapes, ranges or a missing label.
     Source: Burda, Grosse & Salakhutdinov 2016, equation 8.
     """
-    _check_counts(samples=samples, rows=rows)
+    check_whole(samples=samples, rows=rows)
+    check_seed(seed)
     at_once = min(samples, rows)  # draws of z for one image that are decoded together
+    data = _labelled(model, images, labels)
     bounds = torch.empty(len(images), device=device_of(model))
     start_of_batch = 0
     with aside(model, seed):
-        for image, label in _batches(model, images, labels, max(1, rows // at_once)):
+        for image, label in _batches(data, max(1, rows // at_once)):
             check_pixels(image)
             mean, log_var = model.encode(image)  # (B, D)
             total = torch.full((len(image),), -math.inf, device=image.device)
@@ -127,8 +132,8 @@ def _log_weights(model, image, label, mean, log_var, count) -> Tensor:
 @torch.no_grad()
 def latent_codes(model: VAE, images: Tensor, *, batch_size: int = 1000) -> tuple[Tensor, Tensor]:
     r"""Mean and log-variance of q(z | image) for all images, in eval mode: (N, …) → two (N, D)."""
-    _check_counts(batch_size=batch_size)
-    (images,) = on_model_device(model, images=images)
+    check_whole(batch_size=batch_size)
+    (images,) = _ready(model, images=images)
     with aside(model, seed=0):
         codes = [model.encode(batch) for batch in images.split(batch_size)]
     mean, log_var = (torch.cat(part) for part in zip(*codes, strict=True))
@@ -143,6 +148,7 @@ def active_units(mean: Tensor, *, threshold: float = 0.01) -> Tensor:
     Source: Burda, Grosse & Salakhutdinov 2016, section 5.2.
     """
     _check_codes(mean)
+    check_numbers(threshold=threshold)
     return mean.var(dim=0) > threshold
 
 
@@ -155,6 +161,7 @@ def aggregate_posterior(mean: Tensor, log_var: Tensor) -> AggregatePosterior:
     Raises: ValueError unless both are (N, D) with at least two images.
     """
     _check_codes(mean)
+    check_tensors(log_var=log_var)
     if mean.shape != log_var.shape:
         raise ValueError(f"mean {tuple(mean.shape)} and log_var {tuple(log_var.shape)} differ")
     center = mean.mean(dim=0)
@@ -169,6 +176,8 @@ def mean_with_error(values: Tensor) -> tuple[float, float]:
     Shapes: values (N,), N ≥ 2 → (mean, error) floats
     Raises: ValueError unless values is one-dimensional with at least two entries.
     """
+    if not isinstance(values, Tensor) or values.is_complex():
+        raise TypeError(f"values are {kind(values)}; expected a tensor of numbers, (N,)")
     if values.dim() != 1 or len(values) < 2:
         raise ValueError(
             f"values have shape {tuple(values.shape)}; expected one number an image, (N,), N >= 2"
@@ -183,23 +192,33 @@ def _logits(model: VAE, latent: Tensor, label: Tensor | None) -> Tensor:
     return model.decoder(latent)
 
 
-def _batches(model: VAE, images: Tensor, labels: Tensor | None, batch_size: int):
+def _labelled(model: VAE, images: Tensor, labels: Tensor | None) -> list[Tensor]:
     if isinstance(model, ConditionalVAE) and labels is None:
         raise ValueError("a ConditionalVAE needs the labels too: pass labels=…, one an image")
     if not isinstance(model, ConditionalVAE) and labels is not None:
         raise ValueError(f"labels were given, but {type(model).__name__} knows no labels")
-    data = on_model_device(model, images=images, labels=labels)
+    if isinstance(labels, Tensor) and labels.dim() != 1:
+        raise ValueError(f"labels have shape {tuple(labels.shape)}; expected one an image, (N,)")
+    return _ready(model, images=images, labels=labels)
+
+
+def _ready(model: VAE, **data: Tensor | None) -> list[Tensor]:
+    r"""Images (and labels) on the model's device, in its dtype. Raises: ValueError, TypeError."""
+    images, *others = on_model_device(model, **data)
+    if not all(hasattr(model, part) for part in ("encode", "sampling", "decoder")):
+        raise TypeError(f"model is {kind(model)}; expected a VAE, with encode, sampling, decoder")
+    check_tensors(images=images)
+    first = next(model.parameters(), images)
+    return [images.to(first.dtype), *others]
+
+
+def _batches(data: list[Tensor], batch_size: int):
     for pieces in zip(*(tensor.split(batch_size) for tensor in data), strict=True):
-        yield pieces if labels is not None else (*pieces, None)
-
-
-def _check_counts(**counts: int) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} is {count}; expected 1 or more")
+        yield pieces if len(data) > 1 else (*pieces, None)
 
 
 def _check_codes(mean: Tensor) -> None:
+    check_tensors(mean=mean)
     if mean.dim() != 2 or len(mean) < 2:
         raise ValueError(
             f"mean has shape {tuple(mean.shape)}; expected (images, latent) with at least 2 images"

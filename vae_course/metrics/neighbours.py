@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vae_course._arguments import check_whole, common_floats
 from vae_course.metrics.features import as_features, check_images
 
 
@@ -69,11 +70,13 @@ def precision_recall_density_coverage(
     fewest = min(len(real), len(generated))
     if real.shape[1] != generated.shape[1]:
         raise ValueError(f"real has {real.shape[1]} features, generated {generated.shape[1]}")
+    check_whole(k=k, chunk=chunk, least=-math.inf)
     if not 1 <= k < fewest or chunk < 1:
         raise ValueError(
             f"k is {k} and chunk {chunk} with {len(real)} real and {len(generated)} generated "
             f"pictures; expected 1 ≤ k < {fewest} and chunk ≥ 1"
         )
+    real, generated = common_floats(real, generated)
     real_radius, generated_radius = _radius(real, k, chunk), _radius(generated, k, chunk)
     in_real, density = [], []
     in_generated = torch.zeros(len(real), dtype=torch.bool)
@@ -93,8 +96,11 @@ def expected_coverage(real: int, generated: int, *, k: int = 5) -> float:
 
     The k nearest of the other pictures, both sets mixed, must not all be real: with equal counts
     about 1 − 2⁻ᵏ, 0.969 at k = 5.
+    Raises: ValueError unless there is a generated picture, and k other real ones.
     Source: Naeem et al. 2020, equation 9.
     """
+    check_whole(generated=generated, k=k)
+    check_whole(real=real, least=k + 1)
     total = real + generated
     return 1 - math.prod((real - i) / (total - i) for i in range(1, k + 1))
 
@@ -168,8 +174,7 @@ def memorisation(
     named = {"generated": generated, "held_out": held_out, "training": training}
     for name, images in named.items():
         check_images(name, images)
-    if chunk < 1:
-        raise ValueError(f"chunk is {chunk}; expected 1 or more rows at a time")
+    check_whole(chunk=chunk)
     generated, held_out, training = (
         images.detach().flatten(start_dim=1).to(device="cpu", dtype=torch.float32)
         for images in named.values()

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vae_course._arguments import check_numbers, check_seed, check_whole, common_floats, kind
 from vae_course.metrics.features import CLASSES, check_images, classify, digit_features
 from vae_course.metrics.frechet import distance_to, frechet_floor
 from vae_course.metrics.neighbours import (
@@ -77,8 +78,9 @@ def sharpness(images: Tensor) -> Tensor:
     Source: Pech-Pacheco et al. 2000.
     """
     check_images("images", images)
+    (images,) = common_floats(images.detach())
     kernel = images.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
-    return F.conv2d(images.detach(), kernel).flatten(start_dim=1).var(dim=1)
+    return F.conv2d(images, kernel).flatten(start_dim=1).var(dim=1)
 
 
 def bootstrap_interval(
@@ -103,14 +105,21 @@ def bootstrap_interval(
     Source: Efron & Tibshirani 1993, chapter 13.
     """
     sets = values if isinstance(values, tuple) else (values,)
+    if not all(isinstance(part, Tensor) and not part.is_complex() for part in sets):
+        raise TypeError(f"values: {', '.join(map(kind, sets))}; expected tensors of numbers")
     if not sets or any(part.dim() == 0 or len(part) < 2 for part in sets):
         shapes = [tuple(part.shape) for part in sets]
         raise ValueError(f"values have shapes {shapes}; expected at least 2 rows in each")
+    check_numbers(level=level)
+    check_whole(resamples=resamples, least=-math.inf)
+    check_seed(seed)
     if not 0 < level < 1 or resamples < 20:
         raise ValueError(
             f"level is {level} and resamples {resamples}; expected 0 < level < 1, such as 0.95, "
             "and at least 20 resamples"
         )
+    if statistic is None and len(sets) > 1:
+        raise ValueError(f"{len(sets)} sets of values came: pass statistic=…, of all of them")
     if statistic is None:
         sets = tuple(part.double() for part in sets)
         statistic = torch.mean
@@ -152,8 +161,9 @@ def sample_report(
     Shapes: pictures (M, 1, 28, 28), (H, 1, 28, 28), (N, 1, 28, 28) in [0, 1]
     Raises: ValueError on wrong shapes or ranges, or fewer real or training pictures than samples.
     """
-    count = len(generated)
     check_images("generated", generated)
+    check_seed(seed)
+    count = len(generated)
     for name, images in {"real": real, "training": training}.items():
         check_images(name, images)
         if len(images) < count:

@@ -1,0 +1,159 @@
+"""Each row in one batch, pixels that stay pixels, and names that nobody knows refused."""
+
+import contextlib
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from property_tools import WHOLE, Covers, call, dtypes, ones, refused, seeds, tensors
+
+from vae_course import data
+
+covers = Covers(data)
+NOT_PIXELS = [None, [[0.5]], "text", np.full((2, 2), 0.5), *(ones(3, dtype) for dtype in WHOLE)]
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@covers("batches")
+@given(
+    st.integers(1, 12),
+    st.integers(1, 14),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 2),
+    seeds,
+    st.data(),
+)
+def test_batches_hold_each_row_once(count, size, shuffle, drop_last, others, seed, source):
+    images = source.draw(tensors((count, 2), dtype=source.draw(dtypes)))
+    more = [torch.arange(count), torch.arange(count).bool()][:others]
+    options = {"batch_size": size, "shuffle": shuffle, "drop_last": drop_last}
+    if drop_last and count < size:
+        refused(data.batches, images, *more, **options, words="no batch")
+        return
+    found = list(call(data.batches, images, *more, **options, generator=seeded(seed)))
+    rows = count - count % size if drop_last else count
+    lengths = [size] * (rows // size) + [rows % size] * (rows % size > 0)
+    if others:
+        assert all(type(batch) is tuple and len(batch) == 1 + others for batch in found)
+        assert [len(part) for batch in found for part in batch] == [
+            n for n in lengths for _ in range(1 + others)
+        ]
+        order = torch.cat([batch[1] for batch in found])
+        assert len(set(order.tolist())) == rows
+        for tensor, parts in zip((images, *more), zip(*found)):
+            joined = torch.cat(parts)
+            assert joined.dtype == tensor.dtype and torch.equal(joined, tensor[order])
+    else:
+        assert [len(batch) for batch in found] == lengths
+        joined = torch.cat(found)
+        if not shuffle:
+            assert torch.equal(joined, images[:rows])
+        elif not drop_last:
+            assert torch.equal(joined.sort(dim=0).values, images.sort(dim=0).values)
+
+
+def test_batches_that_cannot_be_cut_are_refused_at_the_call():
+    for wrong in (None, [[0.5]], "text", np.ones((3, 2)), ones(())):
+        refused(data.batches, wrong, batch_size=2)
+        refused(data.batches, ones(3), wrong, batch_size=2)
+    refused(data.batches, ones(3), ones(4), batch_size=2, words=r"\[3, 4\]")
+    refused(data.batches, ones((0, 2)), batch_size=2, words="0 images")
+    for wrong in (0, -1, 2.0, None, "2", [2], math.nan):
+        refused(data.batches, ones(3), batch_size=wrong, words="batch_size")
+    refused(data.batches, ones(3), batch_size=2, generator=5, words="generator")
+
+
+@covers("binarize", "add_noise")
+@given(st.lists(st.integers(0, 3), max_size=3), dtypes, st.floats(0, 3), seeds, st.data())
+def test_corrupted_pixels_are_pixels(shape, dtype, std, seed, source):
+    images = source.draw(tensors(shape, dtype=dtype, low=0.0, high=1.0, special=(0.0, 1.0)))
+    drawn = call(data.binarize, images, generator=seeded(seed))
+    noisy = call(data.add_noise, images, std=std, generator=seeded(seed))
+    for found in (drawn, noisy):
+        assert found.shape == images.shape and found.dtype == dtype
+        assert ((found >= 0) & (found <= 1)).all()
+    assert ((drawn == 0) | (drawn == 1)).all()
+    assert (drawn[images == 0] == 0).all() and (drawn[images == 1] == 1).all()
+    assert torch.equal(drawn, data.binarize(images, generator=seeded(seed)))
+    assert torch.equal(data.add_noise(images, std=0.0), images)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -0.01, 1.01, 255.0])
+def test_corruption_refuses_what_is_no_pixel(wrong):
+    images = torch.full((2, 3), 0.5)
+    images[1, 1] = wrong
+    refused(data.binarize, images, words="binarize")
+    refused(data.add_noise, images, std=0.1, words="add_noise")
+
+
+def test_corruption_refuses_other_things():
+    for wrong in NOT_PIXELS:
+        refused(data.binarize, wrong, words="binarize")
+        refused(data.add_noise, wrong, std=0.1, words="add_noise")
+    for wrong in (-1.0, math.nan, math.inf, None, "1", [1.0], ones(())):
+        refused(data.add_noise, ones(3), std=wrong, words="std")
+    refused(data.binarize, ones(3), generator=5, words="generator")
+    refused(data.add_noise, ones(3), std=0.1, generator=5, words="generator")
+
+
+@covers("load_images", "load_text", "IMAGE_SETS", "DataError")
+@given(
+    st.text(max_size=20)
+    | st.none()
+    | st.integers()
+    | st.lists(st.text(), max_size=2)
+    | st.binary(max_size=9)
+)
+def test_names_that_nobody_knows_are_refused(name):
+    if name in data.IMAGE_SETS or (isinstance(name, str | bytes) and Path(str(name)).exists()):
+        return
+    refused(data.load_images, name, words="There is no image set")
+    with contextlib.suppress(OSError):  # a path that this system can't even ask for
+        refused(data.load_text, name)
+
+
+def test_names_of_other_kinds_are_refused():
+    for wrong in (np.array(["mnist-5k", "mnist"]), ones(3), object(), ["mnist-5k"], {"mnist-5k"}):
+        refused(data.load_images, wrong, words="There is no image set")
+        refused(data.load_text, wrong)
+    for wrong in (5, ["folder"], b"folder"):
+        refused(data.load_images, folder=wrong)
+
+
+@covers("ImageData")
+@given(st.integers(1, 4), st.integers(0, 3), st.lists(st.integers(1, 5), min_size=3, max_size=3))
+def test_image_data_says_what_it_holds(train, test, shape):
+    images, labels = ones((train, *shape)), torch.zeros(train, dtype=torch.int64)
+    made = data.ImageData("own", images, labels, ones((test, *shape)), labels[:test], ("a",), "us")
+    assert made.image_shape == tuple(shape) and made.pixels == math.prod(shape)
+    assert f"{train} training and {test} test images" in repr(made)
+    assert made.to("cpu").train_images is images
+
+
+@covers("cache_folder", "package_data")
+@given(
+    st.text(
+        st.characters(exclude_characters="\0/\\~", exclude_categories=["Cs"]),
+        min_size=1,
+        max_size=9,
+    )
+)
+def test_files_that_do_not_ship_are_named(name):
+    assert isinstance(data.cache_folder(), Path)
+    if name not in (".", ".."):
+        with pytest.raises(data.DataError, match="has no file"):
+            data.package_data(f"no-such-folder/{name}")
+    for wrong in (None, 5, ["pretrained"], b"pretrained"):
+        refused(data.package_data, wrong)
+
+
+def test_every_public_function_has_a_property_test():
+    covers.check()

@@ -1,0 +1,87 @@
+r"""Where `fit` and `evaluate` take their batches from: tensors in memory, or a DataLoader."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from vae_course import _loop
+
+Batches = Iterator[tuple[Tensor, ...]]
+
+
+class InMemory:
+    r"""Tensors that lie in memory, on the model's device; a batch is one gather."""
+
+    def __init__(self, model: nn.Module, images: Tensor, labels: Tensor | None, batch_size: int):
+        self.tensors = _loop.on_model_device(model, images=images, labels=labels)
+        self.batch_size = batch_size
+        self.steps = math.ceil(len(images) / batch_size)
+
+    def shuffled(self, generator: torch.Generator) -> Batches:
+        return _loop.shuffled(self.tensors, self.batch_size, generator)
+
+    def in_order(self) -> Batches:
+        return _loop.in_order(self.tensors, self.batch_size)
+
+    def identity(self) -> list[Tensor]:
+        r"""What a checkpoint's fingerprint is taken of."""
+        return self.tensors
+
+    def pixels(self) -> Tensor:
+        return self.tensors[0]
+
+
+class Streamed:
+    r"""A DataLoader: only a few batches are in memory at a time. Its order is its own affair."""
+
+    def __init__(self, model: nn.Module, loader: DataLoader):
+        if isinstance(loader.dataset, IterableDataset):
+            raise TypeError(
+                "the DataLoader is over an IterableDataset, whose length nobody knows; expected a "
+                "Dataset with __len__ and __getitem__"
+            )
+        if len(loader) == 0:
+            raise ValueError("the DataLoader gives no batch: is its data set empty?")
+        self.loader, self.steps = loader, len(loader)
+        self.batch_size = loader.batch_size
+        self.device = _loop.device_of(model)
+        self.latest = torch.empty(0)
+
+    def shuffled(self, generator: torch.Generator) -> Batches:
+        r"""The loader's own order: its random numbers come from torch's, which `fit` has seeded."""
+        return self.in_order()
+
+    def in_order(self) -> Batches:
+        for batch in self.loader:
+            tensors = tuple(batch) if isinstance(batch, list | tuple) else (batch,)
+            names = ("images", "labels", *(f"item {n + 1}" for n in range(2, len(tensors))))
+            _loop.check_tensors(**dict(zip(names, tensors, strict=False)))
+            self.latest = tensors[0]
+            yield tuple(tensor.to(self.device) for tensor in tensors)
+
+    def identity(self) -> list[Tensor]:
+        r"""Only sizes: reading every pixel would cost an epoch, and transforms may be random."""
+        return [torch.tensor([len(self.loader.dataset), self.steps])]
+
+    def pixels(self) -> Tensor:
+        r"""The batch that was read last."""
+        return self.latest
+
+
+def source(
+    model: nn.Module, images: Tensor | DataLoader, labels: Tensor | None, batch_size: int
+) -> InMemory | Streamed:
+    r"""Raises: TypeError, ValueError if no batches can be taken from it."""
+    if not isinstance(images, DataLoader):
+        return InMemory(model, images, labels, batch_size)
+    _loop.check_model(model)
+    if labels is not None:
+        raise ValueError(
+            "got labels beside a DataLoader; let its data set return (image, label) instead"
+        )
+    return Streamed(model, images)
