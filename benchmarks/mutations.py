@@ -119,8 +119,8 @@ def _run_tests(folder: Path, file: str, answer) -> None:
     import pytest
 
     first = FirstFailure()
-    options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--basetemp", f"{folder}/tmp"]
-    code = pytest.main([*options, f"tests/{file}"], plugins=[first])
+    options = ["-o", "addopts=", "-n", "0", "-p", "no:nbval", "-p", "no:cacheprovider", "-xq"]
+    code = pytest.main([*options, "--basetemp", f"{folder}/tmp", f"tests/{file}"], plugins=[first])
     package = Path(sys.modules["vae_course"].__file__).parent
     if package != folder / "vae_course":
         first.found = f"the tests imported {package}, not the copy"

@@ -5,6 +5,7 @@ import pytest
 SLOW = {
     "faults": "kills each kind of training fifty times (many minutes)",
     "whole_class": "grades some forty submissions of a simulated class (minutes)",
+    "every_assignment": "grades three submissions of each assignment (ten minutes)",
     "assignments_full": "every mistake of the catalogue in a graded submission (an hour)",
 }
 

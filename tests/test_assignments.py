@@ -1,8 +1,9 @@
 r"""The assignments: solvable, clean when unfilled, and every known mistake is graded wrong.
 
-The ordinary run takes each assignment's source, its unfilled release, and a release with the first
-mistake of every exercise. All rounds: `python -m pytest tests/test_assignments.py -m
-assignments_full -n 0`, an hour or so.
+The ordinary run takes one assignment: its source, its unfilled release, and a release with the
+first mistake of every exercise. All eight, some ten minutes:
+`python -m pytest tests/test_assignments.py -m every_assignment -n 0`. All mistakes: the same with
+`-m assignments_full`, an hour or so.
 """
 
 import html
@@ -27,10 +28,12 @@ pytestmark = pytest.mark.skipif(
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "assignments" / "source").glob("*/*.ipynb"))
 NAMES = [path.stem for path in SOURCES]
-ROUNDS = {
-    name: max(len(e.mistakes) for e in checks.exercises(int(name[:2]))) for name in NAMES
-}
+ROUNDS = {name: max(len(e.mistakes) for e in checks.exercises(int(name[:2]))) for name in NAMES}
 FULL = pytest.mark.assignments_full
+ORDINARY = [
+    name if name.startswith("04") else pytest.param(name, marks=pytest.mark.every_assignment)
+    for name in NAMES
+]
 
 
 def teach(*arguments, course):
@@ -115,18 +118,20 @@ def course_of(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", NAMES)
-class TestEveryAssignment:
-    def test_has_all_exercises_20_points_and_a_bonus(self, name):
-        notebook = nbformat.read(SOURCES[NAMES.index(name)], as_version=4)
-        settings = [c.metadata.nbgrader for c in notebook.cells if "nbgrader" in c.metadata]
-        graded = {s.grade_id: s.points for s in settings if s.grade}
-        assert {f"test-{e.name}" for e in checks.exercises(int(name[:2]))} <= set(graded)
-        assert sum(p for g, p in graded.items() if "-bonus-" not in g) == 20
-        assert sum(p for g, p in graded.items() if "-bonus-" in g) == 2
-        assert any(g.startswith("written-") for g in graded)
-        assert any(g.startswith("test-answers") for g in graded)
-        assert not any(c.get("outputs") for c in notebook.cells)
+def test_has_all_exercises_20_points_and_a_bonus(name):
+    notebook = nbformat.read(SOURCES[NAMES.index(name)], as_version=4)
+    settings = [c.metadata.nbgrader for c in notebook.cells if "nbgrader" in c.metadata]
+    graded = {s.grade_id: s.points for s in settings if s.grade}
+    assert {f"test-{e.name}" for e in checks.exercises(int(name[:2]))} <= set(graded)
+    assert sum(p for g, p in graded.items() if "-bonus-" not in g) == 20
+    assert sum(p for g, p in graded.items() if "-bonus-" in g) == 2
+    assert any(g.startswith("written-") for g in graded)
+    assert any(g.startswith("test-answers") for g in graded)
+    assert not any(c.get("outputs") for c in notebook.cells)
 
+
+@pytest.mark.parametrize("name", ORDINARY)
+class TestEveryAssignment:
     def test_solutions_get_full_marks(self, course_of, name):
         record = course_of(name).record("source")
         missed = {

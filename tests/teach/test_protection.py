@@ -155,7 +155,7 @@ class TestFingerprint:
     def test_changing_the_code_inside_is_seen(self, monkeypatch):
         before = fingerprint.take()
         monkeypatch.setattr(losses.gaussian_kl, "__code__", (lambda mean, log_var: 1).__code__)
-        assert fingerprint.changed(before) == ["vae_course.losses.gaussian_kl"]
+        assert "vae_course.losses.gaussian_kl" in fingerprint.changed(before)
 
     def test_nothing_happened(self):
         before = fingerprint.take()

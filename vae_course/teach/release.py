@@ -104,14 +104,13 @@ def leaks(original: Path, made: bytes) -> list[str]:
     kept = {line.strip() for line in text.splitlines()}
     found = [mark for mark in MARKS if mark in text]
     found += [f"an output of cell {cell.id}" for cell in released.cells if cell.get("outputs")]
+    secret, given = set(), set()
     for cell in nbformat.read(original, as_version=4).cells:
         regions = REGION.findall(cell.source)
         settings = cell.metadata.get("nbgrader", {})
-        if settings.get("solution") and not regions:
-            regions = [cell.source]  # nbgrader clears the whole cell
-        outside = REGION.sub("", cell.source)
-        for line in "\n".join(regions).splitlines():
-            telling = len(line.strip()) > 12 and line.strip() not in outside
-            if telling and line.strip() in kept:
-                found.append(line.strip())
+        whole = settings.get("solution") and not regions  # nbgrader clears the whole cell
+        secret |= set("\n".join([cell.source] if whole else regions).splitlines())
+        given |= set() if whole else set(REGION.sub("", cell.source).splitlines())
+    told = {line.strip() for line in secret} - {line.strip() for line in given}
+    found += sorted(line for line in told & kept if len(line) > 12)
     return found

@@ -61,9 +61,11 @@ def check(job: dict[str, Any]) -> dict[str, Any]:
 
     refused: list[str] = []
     space = guard.namespace(parts, refused)
-    notes, errors = [], {}
+    notes, errors, places = [], {}, {}
     for index, cell in enumerate(job["cells"]):
-        if not cell["test"]:
+        if cell["test"]:  # the names as they are here: later cells may use them for something else
+            places[cell["test"]] = dict(space)
+        else:
             found, error = _execute(cell["source"], space, job["cell_seconds"])
             notes += found
             if error:
@@ -73,7 +75,9 @@ def check(job: dict[str, Any]) -> dict[str, Any]:
     results = {}
     for cell in job["cells"]:
         if cell["test"]:
-            results[cell["test"]] = judge.score(cell, space, course, job["cell_seconds"])
+            results[cell["test"]] = judge.score(
+                cell, places[cell["test"]], course, job["cell_seconds"]
+            )
             tampered = tampered or _tampered(before, parts, copies)
     return {
         "tests": results,
