@@ -70,3 +70,77 @@ def test_each_image_gets_its_own_label():
 def test_bad_labels_are_refused(label, error, words):
     with pytest.raises(error, match=words):
         conditional().decode(torch.randn(3, 4), label)
+
+
+# ------------------------------------------------------------- what goes where inside a VAE
+
+
+class Fixed(torch.nn.Module):
+    """The same output for every input, and the last input kept."""
+
+    def __init__(self, *rows):
+        super().__init__()
+        self.output = torch.tensor(rows)
+
+    def forward(self, given):
+        self.given = given
+        return self.output
+
+
+def test_sampling_moves_with_the_mean_and_stretches_with_the_spread():
+    mean, log_var = torch.randn(4, 3).requires_grad_(), torch.randn(4, 3).requires_grad_()
+    latent = models.GaussianSampling()(mean, log_var)
+    noise = ((latent - mean) / (0.5 * log_var).exp()).detach()
+    by_mean, by_log_var = torch.autograd.grad(latent.sum(), (mean, log_var))
+    torch.testing.assert_close(by_mean, torch.ones(4, 3))
+    torch.testing.assert_close(by_log_var, 0.5 * (0.5 * log_var).exp().detach() * noise)
+
+
+def test_the_first_half_of_the_code_is_the_mean_and_the_second_the_log_variance():
+    encoder, decoder = Fixed([1.0, 2.0, -90.0, 7.0]), Fixed([5.0])
+    vae = models.VAE(encoder, decoder, latent_dim=2)
+    mean, log_var = vae.encode(torch.zeros(1, 4))
+    assert mean.tolist() == [[1, 2]] and log_var.tolist() == [[-90, 7]]
+    logits, mean, log_var = vae(torch.zeros(1, 4))
+    assert logits.tolist() == [[5]], "logits, not probabilities"
+    assert mean.tolist() == [[1, 2]] and log_var.tolist() == [[-90, 7]]
+    first, second = decoder.given[0].tolist()
+    assert first == pytest.approx(1) and second != 2, "a draw around the mean is decoded"
+    assert vae.decode(torch.zeros(1, 2)).item() == pytest.approx(torch.tensor(5.0).sigmoid().item())
+
+
+def test_an_autoencoder_gives_logits_and_reconstructs_pixels():
+    encoder, decoder = Fixed([1.0, 2.0]), Fixed([5.0])
+    autoencoder = models.Autoencoder(encoder, decoder)
+    assert autoencoder(torch.zeros(1, 4)).item() == 5
+    probability = torch.tensor(5.0).sigmoid().item()
+    assert autoencoder.decode(torch.zeros(1, 2)).item() == pytest.approx(probability)
+    assert autoencoder.reconstruct(torch.zeros(1, 4)).item() == pytest.approx(probability)
+    assert decoder.given.tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("make", [models.dense_encoder, models.conv_encoder,
+                                  models.dense_decoder, models.conv_decoder])  # fmt: skip
+def test_networks_bend_straight_lines(make):
+    """Without its nonlinearity a network maps the middle of two inputs to the middle of the two."""
+    torch.manual_seed(0)
+    network = make(6)
+    shape = (6,) if "decoder" in make.__name__ else (1, 28, 28)
+    ends = 3 * torch.randn(2, *shape)
+    outputs, middle = network(ends), network(ends.mean(dim=0, keepdim=True))
+    assert (outputs.mean(dim=0) - middle[0]).abs().max() > 1e-2
+
+
+def test_between_two_layers_with_weights_stands_a_nonlinearity():
+    for network in (models.conv_encoder(6), models.conv_decoder(6)):
+        kinds = [type(layer).__name__ for layer in network if "latten" not in type(layer).__name__]
+        bends = [kind == "ReLU" for kind in kinds]
+        assert bends == [False, True, False, True, False], kinds
+
+
+def test_the_label_stands_behind_the_latent():
+    vae = models.ConditionalVAE(Fixed([0.0] * 4), Fixed([0.0]), latent_dim=2, classes=3)
+    made = vae.decoder_input(torch.tensor([[7.0, 8.0], [9.0, 4.0]]), torch.tensor([2, 0]))
+    assert made.tolist() == [[7, 8, 0, 0, 1], [9, 4, 1, 0, 0]]
+    logits, mean, log_var = vae(torch.zeros(1, 4), torch.tensor([1]))
+    assert vae.decoder.given[0, 2:].tolist() == [0, 1, 0] and vae.decoder.given[0, :2].any()
