@@ -9,6 +9,7 @@ from torch import nn
 from torch.distributions import Normal
 
 from vae_course import gan, models
+from vae_course._gan_networks import MovingAverage
 from vae_course.training import TrainingDiverged
 
 LOG4 = math.log(4)
@@ -297,6 +298,46 @@ def test_average_changes_what_is_handed_over_and_not_the_game():
     assert not torch.equal(flat(smooth), flat(plain)) and torch.equal(shown[-1], flat(smooth))
     with pytest.raises(ValueError, match="average is 1"):
         ring_game(average=1)
+
+
+def test_average_of_few_steps_forgets_the_start_sooner():
+    network = nn.Linear(1, 1, bias=False)
+    average, expected = MovingAverage(network, 0.6), network.weight.item()
+    for step in range(1, 31):
+        with torch.no_grad():
+            network.weight.fill_(step**2)
+        average.add(network)
+        keep = min(0.6, step / (step + 10))  # 1/11, 2/12, … up to 0.6
+        expected = keep * expected + (1 - keep) * step**2
+    average.put(network)
+    assert network.weight.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_each_of_the_two_steps_draws_its_own_latents():
+    generator, discriminator = gan.point_generator(3, hidden=8), gan.point_discriminator(hidden=8)
+    seen = []
+    generator.register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    points = gan.ring_of_gaussians(6)
+    gan.fit_gan(generator, discriminator, points, epochs=1, latent_dim=3, batch_size=6)
+    for_discriminator, for_generator = seen[-2:]
+    assert for_discriminator.shape == for_generator.shape == (6, 3)
+    assert (for_discriminator != for_generator).all()
+
+
+def test_penalty_counts_in_the_whole_training():
+    losses = []
+    for r1 in (0.0, 2.0):
+        torch.manual_seed(5)
+        generator, discriminator = gan.point_generator(3), gan.point_discriminator()
+        with torch.no_grad():
+            discriminator[0].weight.mul_(20)  # a steep one
+        points = gan.ring_of_gaussians(6, generator=torch.Generator().manual_seed(1))
+        penalty = gan.r1_penalty(discriminator, points).item()
+        history = gan.fit_gan(generator, discriminator, points, epochs=1, latent_dim=3,
+                              batch_size=6, r1=r1)  # fmt: skip
+        losses.append(history.last["d_loss"])
+    assert penalty > 0.1
+    assert losses[1] - losses[0] == pytest.approx(2 * penalty, rel=1e-4)
 
 
 def test_interrupted_by_hand_it_keeps_the_networks(capsys):
