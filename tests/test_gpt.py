@@ -116,6 +116,16 @@ class TestCharGPT:
         loss = gpt.language_model_loss(model(tokens[:, :-1]), tokens[:, 1:])
         assert abs(loss.item() - math.log(65)) < 0.05
 
+    def test_what_adds_to_the_stream_starts_smaller_the_deeper_the_model(self):
+        model = small(width=64, layers=8)
+        for name, weight in model.named_parameters():
+            if name.endswith("bias"):
+                assert not weight.any(), name
+            elif weight.dim() == 2:
+                adds = "project" in name or "feed_forward.2" in name
+                expected = 0.02 / 4 if adds else 0.02  # 4 is √(2 · 8)
+                assert weight.std().item() == pytest.approx(expected, rel=0.2), name
+
     def test_sequences_of_a_batch_do_not_meet(self):
         model, tokens = lively(), torch.randint(11, (3, 8))
         torch.testing.assert_close(model(tokens)[1:2], model(tokens[1:2]))

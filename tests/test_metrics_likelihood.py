@@ -156,6 +156,28 @@ def test_labels_reach_a_conditional_vae():
         metrics.elbo(small_vae(), images, labels=labels)
 
 
+@pytest.mark.parametrize("rows", [5, 700])
+def test_each_image_keeps_its_label_when_many_are_decoded_at_once(rows):
+    torch.manual_seed(0)
+    vae = models.ConditionalVAE.dense(2, classes=3, hidden=6)
+    with torch.no_grad():
+        vae.decoder[0].weight[:, :2] = 0  # the label alone decides the pixels
+        vae.encoder[-1].weight.zero_(), vae.encoder[-1].bias.zero_()  # q(z | x) is the prior
+    images, labels = torch.rand(4, 1, 28, 28, generator=generator(5)), torch.tensor([2, 0, 1, 1])
+    bound = metrics.importance_bound(vae, images, labels=labels, samples=5, rows=rows)
+    exact = metrics.elbo(vae, images, labels=labels)
+    torch.testing.assert_close(bound, -exact.reconstruction, rtol=1e-4, atol=1e-3)
+
+
+def test_codes_are_measured_without_dropout():
+    vae, images = small_vae(), torch.rand(5, 1, 28, 28, generator=generator())
+    vae.encoder.insert(0, nn.Dropout(0.5))
+    vae.train()
+    first, again = metrics.latent_codes(vae, images), metrics.latent_codes(vae, images)
+    assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1]) and vae.training
+    assert torch.equal(metrics.elbo(vae, images).kl, metrics.elbo(vae, images).kl)
+
+
 @pytest.mark.parametrize("options, words", [
     ({"samples": 0}, "samples is 0"),
     ({"samples": 2, "rows": 0}, "rows is 0"),

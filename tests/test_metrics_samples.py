@@ -348,6 +348,21 @@ class TestFrechet:
         found = metrics.frechet_distance(real, held_out, held_out=held_out)
         assert found.distance == found.floor > 0
 
+    def test_far_from_zero_the_spread_is_not_lost(self):
+        first, second = torch.randn(2, 60, 3, generator=seeded(), dtype=torch.float64)
+        near = self.between(first, 2 * second)
+        assert self.between(first + 1e7, 2 * second + 1e7) == pytest.approx(near, rel=1e-6)
+
+    def test_what_is_split_off_is_compared_with_the_rest(self):
+        rows = torch.randn(6, 2, generator=seeded(), dtype=torch.float64)
+        halves = []
+        for chosen in itertools.combinations(range(6), 3):
+            others = [row for row in range(6) if row not in chosen]
+            halves.append(self.between(rows[others], rows[list(chosen)]))
+        for seed in range(3):
+            floor = metrics.frechet_floor(rows, 3, repeats=1, seed=seed)
+            assert min(abs(floor - distance) for distance in halves) < 1e-9
+
     def test_bad_sets(self):
         rows = torch.randn(100, 3)
         with pytest.raises(ValueError, match="split off 100 real digits, it needs 120"):
@@ -394,6 +409,19 @@ class TestNeighbours:
         expected = self.by_definition(real, generated, k)
         assert self.four(found) == pytest.approx(expected)
         assert 0 < found.precision < 1 and 0 < found.recall < 1
+
+    def test_a_ball_holds_what_lies_on_its_edge(self):
+        left, right = torch.tensor([[-1.0], [-9.0]]), torch.tensor([[0.0], [1.0]])
+        found = metrics.precision_recall_density_coverage(left, right, k=1)
+        assert found.in_generated.tolist() == [True, False]  # −1 is as far from 0 as 1 is
+        found = metrics.precision_recall_density_coverage(right, left, k=1)
+        assert found.in_real.tolist() == [True, False] and found.covered.tolist() == [True, False]
+
+    def test_far_from_zero_the_distances_are_not_rounded(self):
+        steps = torch.randint(0, 50, (2, 40, 3), generator=seeded()).float()
+        near = metrics.precision_recall_density_coverage(*steps, k=2)
+        far = metrics.precision_recall_density_coverage(*(steps + 2.0**20), k=2)
+        assert self.four(near) == self.four(far)
 
     def test_chunks_do_not_matter(self):
         real, generated = torch.randn(2, 201, 8, generator=seeded())
