@@ -24,7 +24,7 @@ from typing import Any
 
 from vae_course._files import write_whole
 
-STUB = "...  # your code here"
+STUB = "pass  # your code here"
 WRITTEN_STUB = "*Your answer here.*"
 STUDENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 CONFIG = """\
@@ -32,7 +32,7 @@ CONFIG = """\
 # `vae-course teach`.
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "vae"
-c.ClearSolutions.code_stub = {"python": "...  # your code here"}
+c.ClearSolutions.code_stub = {"python": "pass  # your code here"}
 c.ClearSolutions.text_stub = "*Your answer here.*"
 """
 
