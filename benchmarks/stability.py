@@ -187,7 +187,11 @@ def main(arguments: list[str] | None = None) -> None:
     if not options.table:
         measure(paths, rounds=options.rounds, out=options.out, plain=options.plain)
     print(f"{cores()}\n")
-    print("\n".join(tables(paths, read_runs(options.out), show=options.show)))
+    runs = read_runs(options.out)
+    print("\n".join(tables(paths, runs, show=options.show)))
+    digests = {path.stem: code_digest(path) for path in paths}
+    if any(run["failures"] for run in runs if run["code"] == digests.get(run["notebook"])):
+        raise SystemExit("a claim failed")
 
 
 if __name__ == "__main__":
