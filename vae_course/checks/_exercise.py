@@ -85,5 +85,5 @@ class Exercise:
         return partial(self.slipped, frozenset(names))
 
     def __repr__(self) -> str:
-        level = "●" * self.difficulty + "○" * (3 - self.difficulty)
-        return f"{self.chapter:02d}  {level}  {self.minutes:2d} min  {self.signature}"
+        level = ("easy", "medium", "hard")[self.difficulty - 1]
+        return f"{self.chapter:02d}  {level:6s}  {self.minutes:2d} min  {self.signature}"
