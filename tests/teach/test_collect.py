@@ -132,6 +132,40 @@ class TestFolders:
             "an earlier attempt, kept in earlier/",
         ]
 
+    def test_a_mapping_that_comes_later_takes_the_old_name_back(self, course, tmp_path):
+        files = {"Anna Berg_1234_assignsubmission_file_/04_kl_loss.ipynb": notebook()}
+        zipped = archive(tmp_path / "in.zip", files)
+        collect.collect(course, NAME, zipped)
+        assert course.students(NAME) == ["anna-berg"]
+        rows = collect.collect(course, NAME, zipped, known={"1234": "aberg7"})
+        assert list(outcomes(rows).values()) == ["collected, no longer as anna-berg"]
+        assert course.students(NAME) == ["aberg7"]
+        kept = (course.folder / "earlier" / "anna-berg" / NAME).iterdir()
+        assert [path.read_bytes() for path in kept] == [notebook()]
+        rows = collect.collect(course, NAME, zipped, known={"1234": "aberg7"})
+        assert list(outcomes(rows).values()) == ["unchanged"]
+
+    def test_two_people_of_one_name_are_not_taken_for_one(self, course, tmp_path):
+        files = {
+            f"Anna Berg_{number}_assignsubmission_file_/04_kl_loss.ipynb": notebook(number)
+            for number in ("1234", "1299")
+        }
+        zipped = archive(tmp_path / "in.zip", files)
+        for outcome in outcomes(collect.collect(course, NAME, zipped)).values():
+            assert "Several people are called 'anna-berg'" in outcome and "1234, 1299" in outcome
+        assert course.students(NAME) == []
+        collect.collect(course, NAME, zipped, known={"1234": "aberg7", "1299": "aberg8"})
+        assert course.notebook("submitted", NAME, "aberg7").read_bytes() == notebook("1234")
+        assert course.notebook("submitted", NAME, "aberg8").read_bytes() == notebook("1299")
+
+    def test_one_person_twice_stays_one(self, course, tmp_path):
+        files = {
+            f"berganna_4_{number}_04_kl_loss-{number}.ipynb": notebook(str(number))
+            for number in (1, 2)
+        }
+        collect.collect(course, NAME, archive(tmp_path / "in.zip", files))
+        assert course.students(NAME) == ["berganna"]
+
     def test_notebook_named_for_the_assignment_wins_over_others(self, course, tmp_path):
         (tmp_path / "in/ada").mkdir(parents=True)
         (tmp_path / "in/ada/04_kl_loss.ipynb").write_bytes(notebook("it"))

@@ -2,10 +2,12 @@ r"""`vae-course teach collect`: from a folder or an archive to one notebook a st
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
 import os
+import shutil
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,10 +48,11 @@ def collect(
 ) -> list[Row]:
     r"""Put every student's newest attempt into submitted/; says of each file what became of it.
 
-    Nothing is lost: an attempt that a newer one replaces goes to earlier/.
+    Nothing is lost: an attempt that a newer one replaces goes to earlier/, and so does one that came
+    in under another name before the mapping told whose it is.
     Raises: TeachError if `where` is neither a folder nor a zip archive, or not to be trusted.
     """
-    rows, attempts = [], {}
+    rows, attempts, people = [], {}, {}
     for found in _files(where):
         row = Row(str(found.path), time=_stamp(found.time))
         rows.append(row)
@@ -69,6 +72,12 @@ def collect(
         named = name in found.path.stem
         order = (named, found.time, origin.attempt, str(found.path))
         attempts.setdefault(student, []).append((order, found, row))
+        if not any(names.key(each) in (known or {}) for each in origin.names):
+            people.setdefault(student, set()).add(origin.person)
+    for student in [each for each, numbers in people.items() if len(numbers) > 1]:
+        for _, _, row in attempts.pop(student):
+            row.outcome = f"whose is it? Several people are called {student!r}: name their numbers "
+            row.outcome += f"({', '.join(sorted(people[student]))}) in the mapping"
     course.prepare()
     for student, entries in attempts.items():
         entries.sort(key=lambda entry: entry[0])
@@ -77,6 +86,7 @@ def collect(
                 row.outcome = "ignored: the student handed in one that bears the assignment's name"
             else:
                 row.outcome = _keep(course, name, student, found)
+                row.outcome += _hand_over(course, name, row, found)
     _log(course.folder / "collected" / f"{name}.csv", rows)
     return rows
 
@@ -95,6 +105,21 @@ def _keep(course: Course, name: str, student: str, found: Found) -> str:
     _course.write(path, found.content)
     _course.write(stamp, found.time.isoformat() + "\n")
     return "collected"
+
+
+def _hand_over(course: Course, name: str, row: Row, found: Found) -> str:
+    r"""Take back what the same file was collected as before the mapping told whose it is."""
+    before = names.identifier(names.origin(found.path, name).names, {})
+    if before is None or before == row.student:
+        return ""
+    path = course.notebook("submitted", name, before)
+    if not path.exists() or path.read_bytes() != found.content:
+        return ""
+    _earlier(course, name, before, found.content, found.time)
+    shutil.rmtree(path.parent)
+    with contextlib.suppress(OSError):  # something else was handed in under that name
+        path.parent.parent.rmdir()
+    return f", no longer as {before}"
 
 
 def _earlier(course: Course, name: str, student: str, content: bytes, time: datetime) -> str:

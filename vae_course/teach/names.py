@@ -25,12 +25,16 @@ _NO_NAMES = {"submitted", "submissions", "notebooks", "downloads", "abgaben"}
 
 @dataclass(frozen=True)
 class Origin:
-    r"""What a path says: names of the student to look up, best first; which attempt; when."""
+    r"""What a path says: names of the student to look up, best first; which attempt; when.
+
+    `person`: the learning platform's number, which tells two people of the same name apart.
+    """
 
     names: tuple[str, ...]
     attempt: int = 0
     time: str = ""
     late: bool = False
+    person: str = ""
 
 
 def origin(path: PurePosixPath, assignment: str) -> Origin:
@@ -38,12 +42,12 @@ def origin(path: PurePosixPath, assignment: str) -> Origin:
     stem, attempt = _without_copy(path.stem)
     for part in (path.stem, *reversed(path.parts[:-1])):
         if found := _MOODLE.match(part):
-            return Origin((found["name"], found["id"], path.name), attempt)
+            return Origin((found["name"], found["id"], path.name), attempt, person=found["id"])
         if found := _BLACKBOARD.match(part):
             return Origin((found["name"], path.name), attempt, found["time"])
         if found := _CANVAS.match(part):
-            late = found["late"] is not None
-            return Origin((found["name"], found["id"], path.name), attempt, late=late)
+            late, person = found["late"] is not None, found["id"]
+            return Origin((found["name"], person, path.name), attempt, late=late, person=person)
     folders = [p for p in path.parts[:-1] if p != assignment and p.lower() not in _NO_NAMES]
     if folders:
         return Origin((folders[-1], path.name), attempt)
