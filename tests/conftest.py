@@ -1,12 +1,15 @@
-"""Tests that take many minutes run only where asked for, by their marker: pytest -m NAME."""
+"""What all tests share. Those that take minutes run only where asked for: pytest -m NAME."""
 
 import pytest
+
+pytest.register_assert_rewrite("check_tools", "fault_tools", "property_tools", "torch_tools")
 
 SLOW = {
     "faults": "kills each kind of training fifty times (many minutes)",
     "whole_class": "grades some forty submissions of a simulated class (minutes)",
     "every_assignment": "grades three submissions of each assignment (ten minutes)",
     "assignments_full": "every mistake of the catalogue in a graded submission (an hour)",
+    "datasets": "runs notebooks on other image sets (minutes)",
 }
 
 
@@ -27,3 +30,23 @@ def pytest_collection_modifyitems(config, items):
         for name in SLOW:
             if item.get_closest_marker(name) and name not in asked:
                 item.add_marker(pytest.mark.skip(reason=f"{SLOW[name]}; ask with -m {name}"))
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """A default cache folder of the test's own, in place of that of whoever runs the tests."""
+    from vae_course import _files
+
+    default = tmp_path / "default" / "vae_course"
+    monkeypatch.delenv("VAE_COURSE_DATA", raising=False)
+    monkeypatch.setattr(_files, "_default_folder", lambda: default)
+    return default
+
+
+@pytest.fixture
+def shell():
+    """An IPython shell, as a notebook's kernel has one; what it displays can be captured."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()

@@ -1,7 +1,8 @@
-"""Things that go wrong, on demand: a server that lies, a disk that is small, bits that flip."""
+"""Things that go wrong, on demand: a server that lies, a disk that is small, a killed process."""
 
 import contextlib
 import errno
+import functools
 import gzip
 import hashlib
 import http.server
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -27,6 +29,11 @@ PEOPLE = {"Ada_Lovelace": 4, "Alan_Turing": 3}
 # ------------------------------------------------------------------------- small data sets
 
 
+def idx(array):
+    """The bytes of an uint8 array in the format of MNIST's files."""
+    return struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape) + array.tobytes()
+
+
 def idx_files():
     """A small MNIST-like set: name → bytes, packed as it is published."""
     chance, files = np.random.default_rng(1), {}
@@ -34,9 +41,7 @@ def idx_files():
         pixels = chance.integers(0, 256, (count, 28, 28), dtype=np.uint8)
         labels = chance.integers(0, 10, count, dtype=np.uint8)
         for kind, array in (("images-idx3", pixels), ("labels-idx1", labels)):
-            header = struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape)
-            content = gzip.compress(header + array.tobytes(), mtime=0)
-            files[f"{part}-{kind}-ubyte.gz"] = content
+            files[f"{part}-{kind}-ubyte.gz"] = gzip.compress(idx(array), mtime=0)
     return files
 
 
@@ -54,6 +59,11 @@ def faces_files():
                 pack.addfile(entry, io.BytesIO(picture.getvalue()))
     lists = {name: b"0\n" for name in ("pairsDevTrain.txt", "pairsDevTest.txt", "pairs.txt")}
     return lists | {"lfw-funneled.tgz": gzip.compress(archive.getvalue(), mtime=0)}
+
+
+@functools.cache
+def all_files():
+    return idx_files() | {"input.txt": TEXT} | faces_files()
 
 
 # ------------------------------------------------------------------------- the server
@@ -92,6 +102,9 @@ class Server:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 name = self.path.rsplit("/", 1)[1]
+                if name not in server.files:
+                    self.send_error(404)
+                    return
                 whole = content = server.files[name]
                 if name == server.victim:
                     content = server.spoil(whole)
@@ -102,10 +115,10 @@ class Server:
                 length = len(content if server.honest else whole)
                 self.send_header("Content-Length", str(length))
                 self.end_headers()
-                with contextlib.suppress(ConnectionError):
-                    self.wfile.write(content)
                 if real:
                     server.sent.append(name)
+                with contextlib.suppress(ConnectionError):
+                    self.wfile.write(content)
 
             def log_message(self, *_):
                 pass
@@ -143,8 +156,11 @@ def point_to(url, files):
     ]
 
 
-def all_files():
-    return idx_files() | {"input.txt": TEXT} | faces_files()
+def without_proxies(monkeypatch):
+    """A proxy of whoever runs the tests must not stand between them and our server."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 # ------------------------------------------------------------------------- damage
@@ -240,3 +256,42 @@ def small_disk(folder, size):
 
 def files_below(folder):
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+# ------------------------------------------------------------------------- killed
+
+FIT = """
+import sys, torch
+from vae_course import losses, models
+from vae_course.training import fit
+torch.set_num_threads(1)
+torch.manual_seed(7)
+model = models.VAE.dense(2, hidden=64)
+images = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+def loss(model, image):
+    logits, mean, log_var = model(image)
+    return losses.negative_elbo(logits, image, mean, log_var)
+print("ready", flush=True)
+path = sys.argv[1] + "/checkpoint.safetensors"
+fit(model, loss, images, epochs=int(sys.argv[2]), batch_size=8, progress=False, checkpoint=path)
+"""
+
+
+def wait_for(process, path):
+    """Until this process has written the file or folder anew, or has ended."""
+    before = path.stat().st_mtime_ns if path.exists() else None
+    while process.poll() is None:
+        if path.exists() and path.stat().st_mtime_ns != before:
+            return
+        time.sleep(0.002)
+
+
+# ------------------------------------------------------------------------- what is said
+
+
+def assert_one_sentence(error, *parts):
+    message = str(error.value)
+    one = message.replace("et al. ", "")
+    assert one.endswith(".") and ". " not in one and "\n" not in one, message
+    for part in parts:
+        assert str(part) in message, message

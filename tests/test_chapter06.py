@@ -1,7 +1,5 @@
 r"""Chapter 06: its exercises, right and wrong answers; the explorers; the notebook's functions."""
 
-import contextlib
-import io
 import math
 
 import numpy as np
@@ -10,15 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import Bernoulli
 
+from check_tools import assert_both_named, assert_helped, assert_named, assert_passes, flat, verdict
 from notebook_code import definitions
 from vae_course import checks, data, gan, widgets
 
 NOTEBOOK = "06_gan_comparison"
-
-
-def verdict(name, function, seed=None):
-    with contextlib.redirect_stdout(io.StringIO()):
-        return checks.check(name, function, seed=seed)
 
 
 def logits(*shape, seed=0):
@@ -187,18 +181,14 @@ RIGHT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "function"), [(n, f) for n, fs in RIGHT.items() for f in fs],
-                         ids=lambda x: getattr(x, "__name__", x))
+@pytest.mark.parametrize(("name", "function"), flat(RIGHT))
 def test_right_answer_written_another_way_passes(name, function):
-    for seed in range(5):
-        found = verdict(name, function, seed)
-        assert found.passed, found
+    assert_passes(name, function, range(5))
 
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_no_draw_of_inputs_rejects_the_reference(name):
-    for seed in range(60):
-        assert verdict(name, checks.exercise(name).reference, seed).passed
+    assert_passes(name, checks.exercise(name).reference, range(60))
 
 
 # ------------------------------------------------- wrong answers that no catalogue entry foresaw
@@ -437,18 +427,11 @@ UNLISTED = {
         "first sample only": (lambda s, c, r: gan.modes_covered(s[:1], c, r), "enough"),
     },
 }  # fmt: skip
-CASES = [(name, label, *case) for name, cases in UNLISTED.items() for label, case in cases.items()]
-CASE_IDS = [f"{name}-{label}" for name, label, *_ in CASES]
 
 
-@pytest.mark.parametrize(("name", "label", "wrong", "words"), CASES, ids=CASE_IDS)
-def test_slip_nobody_listed_is_rejected_with_a_useful_hint(name, label, wrong, words):
-    for seed in (1, 20, 300):
-        found = verdict(name, wrong, seed)
-        names = {m.name for m in checks.exercise(name).mistakes}
-        assert found.status in ("wrong", "error")
-        assert found.mistake is None or not set(found.mistake.split("+")) & names, found
-        assert words.lower() in found.hint.lower(), found.hint
+@pytest.mark.parametrize(("name", "wrong", "words"), flat(UNLISTED))
+def test_slip_nobody_listed_is_rejected_with_a_useful_hint(name, wrong, words):
+    assert_helped(name, wrong, words)
 
 
 # Written as a student would, and recognised as what the catalogue calls them.
@@ -521,9 +504,7 @@ LISTED = [
 
 @pytest.mark.parametrize(("name", "wrong", "mistake"), LISTED)
 def test_listed_mistake_in_a_student_s_own_words_is_recognised(name, wrong, mistake):
-    found = verdict(name, wrong, 4)
-    hints = {m.name: m.hint for m in checks.exercise(name).mistakes}
-    assert not found.passed and hints[mistake] in found.hint, found
+    assert_named(name, wrong, mistake)
 
 
 def test_one_that_looks_the_same_from_outside_is_named_too():
@@ -549,10 +530,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("name", "first", "second"), PAIRS)
 def test_pair_of_mistakes_is_recognised(name, first, second):
-    found = verdict(name, checks.exercise(name).with_slips(first, second), 5)
-    hints = {m.name: m.hint for m in checks.exercise(name).mistakes}
-    assert not found.passed
-    assert hints[first] in found.hint and hints[second] in found.hint, found
+    assert_both_named(name, first, second)
 
 
 # ------------------------------------------------------------------- the explorer and the quiz

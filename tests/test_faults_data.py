@@ -17,17 +17,21 @@ import numpy as np
 import pytest
 
 from fault_tools import (
+    COUNTS,
     HTML,
+    PEOPLE,
     TEXT,
     FullAfter,
     Server,
     all_files,
+    assert_one_sentence,
     cut_to,
     damages,
     files_below,
     flip_one_bit,
     point_to,
     small_disk,
+    without_proxies,
 )
 from vae_course import _files, _image_files, text
 from vae_course.data import DataError, load_images, load_text
@@ -41,19 +45,12 @@ VICTIMS = {  # the file that is spoiled
 SETS = list(VICTIMS)
 
 
-@pytest.fixture(scope="session")
-def published():
-    return all_files()
-
-
 @pytest.fixture
-def server(published, monkeypatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
+def server(monkeypatch):
+    without_proxies(monkeypatch)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # scikit-learn waits before a retry
-    with Server(published) as server:
-        for patch in point_to(server.url, published):
+    with Server(all_files()) as server:
+        for patch in point_to(server.url, all_files()):
             monkeypatch.setattr(*patch)
         yield server
 
@@ -70,10 +67,11 @@ def load(name, folder):
 
 
 @pytest.fixture(scope="session")
-def right(published, tmp_path_factory):
+def right(tmp_path_factory):
     r"""The digest of each set, loaded without any fault."""
-    with Server(published) as server, pytest.MonkeyPatch.context() as patch:
-        for change in point_to(server.url, published):
+    with Server(all_files()) as server, pytest.MonkeyPatch.context() as patch:
+        without_proxies(patch)
+        for change in point_to(server.url, all_files()):
             patch.setattr(*change)
         names = (*SETS, "mnist-5k")
         return {name: load(name, tmp_path_factory.mktemp(name)) for name in names}
@@ -84,11 +82,7 @@ def refused(name, folder, *words):
     before = files_below(folder)
     with pytest.raises(DataError) as error:
         load(name, folder)
-    message = str(error.value)
-    one = message.replace("et al. ", "")
-    assert one.endswith(".") and ". " not in one and "\n" not in one
-    for word in (*words, "which needs no download"):
-        assert str(word) in message, message
+    assert_one_sentence(error, *words, "which needs no download")
     whole = [file for file in files_below(folder) if Path(file).name in all_files()]
     assert files_below(folder) == sorted({*before, *whole})
     victim = VICTIMS[name]
@@ -201,18 +195,24 @@ def test_a_disk_that_becomes_full_while_writing(name, server, right, tmp_path, m
     assert load(name, tmp_path) == right[name]
 
 
+def fail_at_picture_3(monkeypatch, code):
+    r"""Unpacking an archive ends there with an error of the system, once; returns what it wrote."""
+    extract, seen = tarfile.TarFile.makefile, []
+
+    def makefile(self, member, path):
+        seen.append(path)
+        if len(seen) == 3:
+            raise OSError(code, os.strerror(code))
+        return extract(self, member, path)
+
+    monkeypatch.setattr(tarfile.TarFile, "makefile", makefile)
+    return seen
+
+
 @pytest.mark.fault("disk full while an archive is unpacked", how="lfw-faces: ENOSPC at picture 3")
 def test_half_unpacked_faces_are_not_taken_for_the_set(server, right, tmp_path, monkeypatch):
     """Of the first attempt half is there; the second must not read that half as the set."""
-    extract, seen = tarfile.TarFile.makefile, []
-
-    def full(self, member, path):
-        seen.append(path)
-        if len(seen) == 3:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return extract(self, member, path)
-
-    monkeypatch.setattr(tarfile.TarFile, "makefile", full)
+    seen = fail_at_picture_3(monkeypatch, errno.ENOSPC)
     refused("lfw-faces", tmp_path, "not fit on the disk")
     assert len(seen) == 3
     assert load("lfw-faces", tmp_path) == right["lfw-faces"]
@@ -220,16 +220,9 @@ def test_half_unpacked_faces_are_not_taken_for_the_set(server, right, tmp_path, 
 
 @pytest.mark.fault("unpacking breaks off", how="lfw-faces: an error at picture 3, once")
 def test_faces_unpacked_by_halves_are_unpacked_again(server, right, tmp_path, monkeypatch):
-    extract, seen = tarfile.TarFile.makefile, []
-
-    def broken(self, member, path):
-        seen.append(path)
-        if len(seen) == 3:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return extract(self, member, path)
-
-    monkeypatch.setattr(tarfile.TarFile, "makefile", broken)
+    seen = fail_at_picture_3(monkeypatch, errno.EIO)
     assert load("lfw-faces", tmp_path) == right["lfw-faces"]
+    assert len(seen) == 3 + sum(PEOPLE.values())
 
 
 @pytest.mark.fault("cache on a read-only disk", how="{name}: a read-only tmpfs, set {there}")
@@ -277,10 +270,10 @@ def test_any_damage_of_the_cached_digits_is_noticed(tmp_path, record_property):
 
 
 @pytest.mark.fault("damaged cache file", how="fashion-mnist: a bit flipped, or an end cut off")
-def test_any_damage_of_a_packed_file_is_noticed(published, tmp_path, record_property):
-    name, shape = "train-images-idx3-ubyte", (30, 28, 28)
+def test_any_damage_of_a_packed_file_is_noticed(tmp_path, record_property):
+    name, shape = "train-images-idx3-ubyte", (COUNTS["train"], 28, 28)
     path = tmp_path / f"{name}.gz"
-    path.write_bytes(published[path.name])
+    path.write_bytes(all_files()[path.name])
 
     def read():
         return _image_files._read_intact(tmp_path, name, shape, None)
@@ -312,7 +305,7 @@ def test_a_halved_file_is_fetched_again(name, server, right, tmp_path):
 
 @pytest.mark.fault("damaged cache file", how="lfw-faces: a picture, or an archive, cut in half")
 @pytest.mark.parametrize("what", ["picture", "archive"])
-def test_halved_faces_are_refused(what, server, published, tmp_path):
+def test_halved_faces_are_refused(what, server, tmp_path):
     load("lfw-faces", tmp_path)
     home = tmp_path / "lfw_home"
     if what == "picture":
@@ -320,16 +313,20 @@ def test_halved_faces_are_refused(what, server, published, tmp_path):
         content = path.read_bytes()
         shutil.rmtree(home / "joblib", ignore_errors=True)
     else:
-        path, content = home / "lfw-funneled.tgz", published["lfw-funneled.tgz"]
+        path, content = home / "lfw-funneled.tgz", all_files()["lfw-funneled.tgz"]
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match=r"can't be read .*remove that folder"):
         load("lfw-faces", tmp_path)
 
 
 @pytest.mark.fault("damaged cache file", how="fashion-mnist: a flipped pixel in an unpacked file")
-@pytest.mark.xfail(strict=True, reason="no checksum of its unpacked files is published; the course "
-                   "stores packed files, which hold one")  # fmt: skip
-def test_a_flipped_pixel_of_an_unpacked_file(server, published, right, tmp_path):
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="no checksum of its unpacked files is published; the course stores packed files, which "
+    "hold one",
+)
+def test_a_flipped_pixel_of_an_unpacked_file(server, right, tmp_path):
     load("fashion-mnist", tmp_path)
     (packed,) = tmp_path.rglob(VICTIMS["fashion-mnist"])
     content = bytearray(gzip.decompress(packed.read_bytes()))
@@ -340,8 +337,11 @@ def test_a_flipped_pixel_of_an_unpacked_file(server, published, right, tmp_path)
 
 
 @pytest.mark.fault("damaged cache file", how="lfw-faces: bits flipped in an unpacked picture")
-@pytest.mark.xfail(strict=True, reason="a picture (JPEG) holds no checksum; the archive that is "
-                   "downloaded is checked")  # fmt: skip
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a picture (JPEG) holds no checksum; the archive that is downloaded is checked",
+)
 def test_flipped_bits_of_a_picture(server, right, tmp_path):
     load("lfw-faces", tmp_path)
     shutil.rmtree(tmp_path / "lfw_home" / "joblib", ignore_errors=True)

@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import save_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from fault_tools import FullAfter, damages, files_below, small_disk
-from vae_course import _files, _gpt_run, _vae_run, cli, losses, models, train_gpt, train_vae
+from fault_tools import FIT, FullAfter, damages, files_below, small_disk, wait_for
+from torch_tools import assert_same_checkpoint, contents, elbo_loss, seeded, small_vae
+from vae_course import _files, _gpt_run, _vae_run, cli, train_gpt, train_vae
 from vae_course._vae_objective import Objective
 from vae_course.checkpoints import CheckpointError, read_checkpoint
 from vae_course.data import ImageData
@@ -28,20 +29,10 @@ NAME = "checkpoint.safetensors"
 
 def digits(count=256):
     r"""Images that need no loading. Shapes: (count, 1, 28, 28)"""
-    images = torch.rand(count, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    images = torch.rand(count, 1, 28, 28, generator=seeded(1))
     labels = torch.arange(count) % 10
     names = tuple("0123456789")
     return ImageData("mnist-5k", images, labels, images[:100], labels[:100], names, "noise")
-
-
-def small_vae(hidden=6):
-    torch.manual_seed(7)
-    return models.VAE.dense(2, hidden=hidden)
-
-
-def elbo_loss(model, image):
-    logits, mean, log_var = model(image)
-    return losses.negative_elbo(logits, image, mean, log_var)
 
 
 # ------------------------------------------------------------------------- three ways to train
@@ -115,26 +106,11 @@ def out(tmp_path):
     return tmp_path / "run"
 
 
-def contents(path):
-    r"""(all tensors, what the header says but for times and command lines) of a checkpoint."""
-    found = read_checkpoint(path)
-    state = {k: v for k, v in found.state.items() if k not in ("seconds", "commands")}
-    state["rows"] = [{k: v for k, v in row.items() if k != "seconds"} for row in state["rows"]]
-    return found.tensors, state
-
-
-def assert_same(first, second):
-    (tensors, state), (others, other_state) = contents(first), contents(second)
-    assert state == other_state and tensors.keys() == others.keys()
-    for name, tensor in tensors.items():
-        assert torch.equal(tensor, others[name]), name
-
-
 def assert_goes_on_as_if_nothing_had_been(way, out, tmp_path):
     assert way(out) is None
     (tmp_path / "undisturbed").mkdir()
     assert way(tmp_path / "undisturbed") is None
-    assert_same(out / NAME, tmp_path / "undisturbed" / NAME)
+    assert_same_checkpoint(out / NAME, tmp_path / "undisturbed" / NAME)
     assert not [file for file in files_below(out) if file.endswith(".part")]
 
 
@@ -170,20 +146,7 @@ class Sabotage:
 # ------------------------------------------------------------------------- killed
 
 PROGRAMS = {
-    "fit": """
-import sys, torch
-from vae_course import losses, models
-from vae_course.training import fit
-torch.manual_seed(7)
-model = models.VAE.dense(2, hidden=64)
-images = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(1))
-def loss(model, image):
-    logits, mean, log_var = model(image)
-    return losses.negative_elbo(logits, image, mean, log_var)
-print("ready", flush=True)
-path = sys.argv[1] + "/checkpoint.safetensors"
-fit(model, loss, images, epochs=int(sys.argv[2]), batch_size=8, progress=False, checkpoint=path)
-""",
+    "fit": FIT,
     "command": """
 import os, sys
 from vae_course import cli, train_gpt, train_vae
@@ -202,15 +165,6 @@ MANY = {
 }  # fmt: skip
 
 
-def wait_for_a_checkpoint(process, path):
-    r"""Until this process has written one."""
-    before = path.stat().st_mtime_ns if path.exists() else None
-    while process.poll() is None:
-        if path.exists() and path.stat().st_mtime_ns != before:
-            return
-        time.sleep(0.002)
-
-
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is a POSIX way to die")
 @pytest.mark.faults
 @pytest.mark.fault(
@@ -224,7 +178,7 @@ def test_killed_at_fifty_random_moments(name, tmp_path, record_property):
     (tmp_path / "data").mkdir()
     environment = os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
     environment["VAE_COURSE_DATA"] = str(tmp_path / "data")
-    chance, kills, writing, seen = random.Random(time.time_ns()), 0, 0, set()
+    chance, kills, writing, seen = random.Random(), 0, 0, set()
 
     def start(folder):
         folder.mkdir(exist_ok=True)
@@ -238,7 +192,7 @@ def test_killed_at_fifty_random_moments(name, tmp_path, record_property):
     while kills < 50:
         process = start(out)
         if kills % 5:  # one kill in five is left to fall into the start, with its slow imports
-            wait_for_a_checkpoint(process, out / NAME)
+            wait_for(process, out / NAME)
         time.sleep(chance.uniform(0, 0.3 if kills % 5 else 3.0))
         process.send_signal(signal.SIGKILL)
         _, errors = process.communicate()
@@ -256,7 +210,7 @@ def test_killed_at_fifty_random_moments(name, tmp_path, record_property):
         process = start(folder)
         _, errors = process.communicate()
         assert process.returncode == 0, errors
-    assert_same(out / NAME, tmp_path / "whole" / NAME)
+    assert_same_checkpoint(out / NAME, tmp_path / "whole" / NAME)
     assert not list(out.glob(".*.part"))
 
 
@@ -322,7 +276,7 @@ class Kernel:
     "interrupted from the notebook", how="the stop button's signal to a real kernel, in mid-epoch"
 )
 def test_interrupted_in_a_kernel(tmp_path, record_property):
-    chance, kernel = random.Random(time.time_ns()), Kernel()
+    chance, kernel = random.Random(), Kernel()
     path = tmp_path / NAME
 
     def stop():
@@ -340,9 +294,8 @@ def test_interrupted_in_a_kernel(tmp_path, record_property):
             status, printed = kernel.run(USE)
             assert status == "ok" and printed.startswith("usable"), printed
             if option:
-                assert (
-                    len(read_checkpoint(path).state["rows"]) >= begun + 1
-                )  # told before it is stored
+                stored = len(read_checkpoint(path).state["rows"])
+                assert stored >= begun + 1  # it is told of two, the second not stored yet
             assert not list(tmp_path.glob(".*.part"))
         record_property("tried", number + 1)
     finally:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributions import Normal
 
+from torch_tools import seeded, weights
 from vae_course import gan, models
 from vae_course._gan_networks import MovingAverage
 from vae_course.training import TrainingDiverged
@@ -20,10 +21,6 @@ def players(*, spectral=False, channels=4, latent_dim=3):
     generator = gan.Generator.conv(latent_dim, channels=channels)
     discriminator = gan.conv_discriminator(channels=channels, spectral=spectral)
     return generator, discriminator, torch.rand(6, 1, 28, 28), torch.randn(6, latent_dim)
-
-
-def flat(module):
-    return torch.cat([p.detach().flatten() for p in module.parameters()]).clone()
 
 
 def gradients(module):
@@ -121,20 +118,20 @@ def test_r1_penalty_of_a_linear_discriminator_is_half_its_squared_slope():
 
 def test_discriminator_step_changes_the_discriminator_alone_and_leaves_no_gradient_behind():
     generator, discriminator, real, latent = players()
-    before = flat(generator), flat(discriminator)
+    before = weights(generator), weights(discriminator)
     expected = gan.discriminator_loss(discriminator(real), discriminator(generator(latent)))
     optimizer = torch.optim.SGD(discriminator.parameters(), lr=0.1)
-    weights = list(discriminator.parameters())
-    slopes = torch.cat([g.flatten() for g in torch.autograd.grad(expected, weights)])
+    slopes = torch.autograd.grad(expected, list(discriminator.parameters()))
+    slopes = torch.cat([gradient.flatten() for gradient in slopes])
     loss = gan.discriminator_step(generator, discriminator, optimizer, real, latent)
     assert loss == pytest.approx(expected.item())
-    assert torch.equal(flat(generator), before[0]) and not gradients(generator)
-    torch.testing.assert_close(flat(discriminator), before[1] - 0.1 * slopes)
+    assert torch.equal(weights(generator), before[0]) and not gradients(generator)
+    torch.testing.assert_close(weights(discriminator), before[1] - 0.1 * slopes)
 
 
 def test_generator_step_changes_the_generator_alone():
     generator, discriminator, _, latent = players()
-    before = flat(generator), flat(discriminator)
+    before = weights(generator), weights(discriminator)
     expected = gan.generator_loss(discriminator(generator(latent)))
     slopes = torch.autograd.grad(expected, list(generator.parameters()))
     slopes = torch.cat([gradient.flatten() for gradient in slopes])
@@ -142,8 +139,8 @@ def test_generator_step_changes_the_generator_alone():
     assert gan.generator_step(generator, discriminator, optimizer, latent) == pytest.approx(
         expected.item()
     )
-    assert torch.equal(flat(discriminator), before[1])
-    torch.testing.assert_close(flat(generator), before[0] - 0.1 * slopes)
+    assert torch.equal(weights(discriminator), before[1])
+    torch.testing.assert_close(weights(generator), before[0] - 0.1 * slopes)
 
 
 def test_gradients_that_the_generator_step_leaves_behind_do_not_reach_the_next_step():
@@ -156,7 +153,7 @@ def test_gradients_that_the_generator_step_leaves_behind_do_not_reach_the_next_s
             assert gradients(discriminator)
         optimizer = torch.optim.SGD(discriminator.parameters(), lr=0.1)
         gan.discriminator_step(generator, discriminator, optimizer, real, latent)
-        results.append(flat(discriminator))
+        results.append(weights(discriminator))
     assert torch.equal(*results)
 
 
@@ -199,12 +196,12 @@ def test_trained_discriminator_becomes_p_over_p_plus_q():
 def test_images_of_another_range_or_shape_are_refused(real, words):
     generator, discriminator, _, latent = players()
     optimizer = torch.optim.SGD(discriminator.parameters(), lr=0.1)
-    before = flat(discriminator)
+    before = weights(discriminator)
     with pytest.raises(ValueError, match=words):
         gan.discriminator_step(generator, discriminator, optimizer, real, latent)
     with pytest.raises(ValueError, match=words):
         gan.fit_gan(generator, discriminator, real, epochs=1)
-    assert torch.equal(flat(discriminator), before)
+    assert torch.equal(weights(discriminator), before)
 
 
 def test_points_may_lie_anywhere():
@@ -220,7 +217,7 @@ def test_points_may_lie_anywhere():
 def ring_game(*, seed=0, epochs=2, **options):
     torch.manual_seed(5)
     generator, discriminator = gan.point_generator(3, hidden=8), gan.point_discriminator(hidden=8)
-    points = gan.ring_of_gaussians(300, generator=torch.Generator().manual_seed(1))
+    points = gan.ring_of_gaussians(300, generator=seeded(1))
     history = gan.fit_gan(
         generator, discriminator, points, epochs=epochs, latent_dim=3, seed=seed, **options
     )
@@ -232,8 +229,8 @@ def test_history_holds_the_game_and_both_networks_learn():
     assert history.columns == ["epoch", "d_loss", "d_real", "d_fake", "g_loss"]
     assert 0 < history.last["d_fake"] < 1 and 0 < history.last["d_real"] < 1
     torch.manual_seed(5)
-    assert not torch.equal(flat(generator), flat(gan.point_generator(3, hidden=8)))
-    assert not torch.equal(flat(discriminator), flat(gan.point_discriminator(hidden=8)))
+    assert not torch.equal(weights(generator), weights(gan.point_generator(3, hidden=8)))
+    assert not torch.equal(weights(discriminator), weights(gan.point_discriminator(hidden=8)))
 
 
 def test_losses_of_the_history_are_those_of_the_steps():
@@ -259,10 +256,10 @@ def test_same_seed_same_game_and_the_random_numbers_outside_are_left_alone():
     torch.manual_seed(3)
     with torch.random.fork_rng():
         first, again, other = ring_game(), ring_game(), ring_game(seed=1)
-    assert torch.equal(flat(first[0]), flat(again[0])) and first[2].rows == again[2].rows
-    assert not torch.equal(flat(first[0]), flat(other[0]))
+    assert torch.equal(weights(first[0]), weights(again[0])) and first[2].rows == again[2].rows
+    assert not torch.equal(weights(first[0]), weights(other[0]))
     torch.manual_seed(3)
-    points = gan.ring_of_gaussians(50, generator=torch.Generator().manual_seed(1))
+    points = gan.ring_of_gaussians(50, generator=seeded(1))
     with torch.random.fork_rng():
         networks = gan.point_generator(3), gan.point_discriminator()
     gan.fit_gan(*networks, points, epochs=1, latent_dim=3)
@@ -276,26 +273,29 @@ def test_after_epoch_sees_eval_mode_and_does_not_disturb_the_game():
         seen.append((epoch, generator.training, len(history)))
         torch.rand(1000)
 
-    assert torch.equal(flat(ring_game(after_epoch=after)[0]), flat(ring_game()[0]))
+    assert torch.equal(weights(ring_game(after_epoch=after)[0]), weights(ring_game()[0]))
     assert seen == [(1, False, 1), (2, False, 2)]
 
 
 def test_two_time_scales():
     torch.manual_seed(5)
-    before = flat(gan.point_generator(3, hidden=8))
+    before = weights(gan.point_generator(3, hidden=8))
     still, discriminator, _ = ring_game(learning_rate=1e-12, discriminator_rate=1e-2)
-    torch.testing.assert_close(flat(still), before, rtol=0, atol=1e-9)
-    assert (flat(discriminator) - flat(ring_game(learning_rate=1e-12)[1])).abs().max() > 1e-3
+    torch.testing.assert_close(weights(still), before, rtol=0, atol=1e-9)
+    assert (weights(discriminator) - weights(ring_game(learning_rate=1e-12)[1])).abs().max() > 1e-3
 
 
 def test_average_changes_what_is_handed_over_and_not_the_game():
     shown = []
+
+    def after(epoch, generator, history):
+        shown.append(weights(generator))
+
     plain, plain_judge, plain_history = ring_game(epochs=3)
-    smooth, judge, history = ring_game(
-        epochs=3, average=0.9, after_epoch=lambda epoch, generator, _: shown.append(flat(generator))
-    )
-    assert torch.equal(flat(judge), flat(plain_judge)) and history.rows == plain_history.rows
-    assert not torch.equal(flat(smooth), flat(plain)) and torch.equal(shown[-1], flat(smooth))
+    smooth, judge, history = ring_game(epochs=3, average=0.9, after_epoch=after)
+    assert torch.equal(weights(judge), weights(plain_judge)) and history.rows == plain_history.rows
+    assert not torch.equal(weights(smooth), weights(plain))
+    assert torch.equal(weights(smooth), shown[-1])
     with pytest.raises(ValueError, match="average is 1"):
         ring_game(average=1)
 
@@ -331,7 +331,7 @@ def test_penalty_counts_in_the_whole_training():
         generator, discriminator = gan.point_generator(3), gan.point_discriminator()
         with torch.no_grad():
             discriminator[0].weight.mul_(20)  # a steep one
-        points = gan.ring_of_gaussians(6, generator=torch.Generator().manual_seed(1))
+        points = gan.ring_of_gaussians(6, generator=seeded(1))
         penalty = gan.r1_penalty(discriminator, points).item()
         history = gan.fit_gan(generator, discriminator, points, epochs=1, latent_dim=3,
                               batch_size=6, r1=r1)  # fmt: skip
@@ -378,7 +378,7 @@ def test_a_little_training_on_images_makes_generated_pixels_more_like_the_real_o
 
 
 def test_ring_has_its_modes_on_a_circle():
-    points = gan.ring_of_gaussians(4000, modes=5, radius=3.0, std=0.1)
+    points = gan.ring_of_gaussians(4000, modes=5, radius=3.0, std=0.1, generator=seeded())
     centers = gan.ring_centers(5, radius=3.0)
     assert centers.norm(dim=1).tolist() == pytest.approx([3.0] * 5, rel=1e-5)
     distances = torch.cdist(points, centers)
@@ -388,9 +388,7 @@ def test_ring_has_its_modes_on_a_circle():
 
 
 def test_ring_is_repeatable_and_says_what_it_cannot_draw():
-    first, again = (
-        gan.ring_of_gaussians(9, generator=torch.Generator().manual_seed(2)) for _ in range(2)
-    )
+    first, again = (gan.ring_of_gaussians(9, generator=seeded(2)) for _ in range(2))
     assert torch.equal(first, again)
     for options in ({"count": 0}, {"count": 5, "std": -1}, {"count": 5, "modes": 0}):
         with pytest.raises(ValueError, match="expected"):

@@ -218,7 +218,7 @@ BREAKS = [
     (text.exercises_have_solutions, source(11, '"double"', '"triple"'), "no exercise of this"),
     (text.exercises_have_solutions, source(12, "2 * x", "x * 2"), "no folded"),
     (text.exercises_have_solutions, source(12, "<details>", "<div>"), "no folded"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

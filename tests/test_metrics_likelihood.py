@@ -7,11 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from torch_tools import seeded
 from vae_course import metrics, models
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 class Pixels(nn.Module):
@@ -38,13 +35,13 @@ class Codes(nn.Module):
 
 @pytest.fixture
 def images():
-    return torch.rand(7, 1, 4, 4, generator=generator()).round()
+    return torch.rand(7, 1, 4, 4, generator=seeded()).round()
 
 
 @pytest.fixture
 def known(images):
     """The VAE whose latent is not used, and log p(x) of the images."""
-    logits = torch.randn(1, 4, 4, generator=generator(1))
+    logits = torch.randn(1, 4, 4, generator=seeded(1))
     mean, log_var = torch.tensor([0.4, -0.3]), torch.tensor([-0.5, 0.3])
     vae = models.VAE(Codes(mean, log_var), Pixels(logits), latent_dim=2)
     log_p = torch.distributions.Bernoulli(logits=logits).log_prob(images).sum(dim=(1, 2, 3))
@@ -76,7 +73,7 @@ def test_many_samples_close_the_gap(known, images):
 
 
 def test_the_bound_grows_with_the_samples_on_average():
-    images = torch.rand(60, 1, 28, 28, generator=generator()).round()
+    images = torch.rand(60, 1, 28, 28, generator=seeded()).round()
     vae = small_vae()
     with torch.no_grad():
         vae.encoder[-1].bias[3:] += 1.5  # a wide posterior: loose bounds
@@ -87,7 +84,7 @@ def test_the_bound_grows_with_the_samples_on_average():
 
 
 def test_one_sample_is_the_elbo_on_average():
-    images = torch.rand(1, 1, 28, 28, generator=generator()).round().expand(4000, -1, -1, -1)
+    images = torch.rand(1, 1, 28, 28, generator=seeded()).round().expand(4000, -1, -1, -1)
     vae = small_vae()
     one = metrics.importance_bound(vae, images, samples=1)
     mean, error = metrics.mean_with_error(-one)
@@ -98,14 +95,16 @@ def test_one_sample_is_the_elbo_on_average():
 def test_rows_bound_what_is_decoded_at_once_and_change_nothing_else(known, images, rows):
     vae, log_p = known
     decoded = []
+    with torch.no_grad():
+        vae.encoder.code.zero_()  # q(z | x) is the prior: every single weight is p(x)
     vae.decoder.register_forward_hook(lambda _, inputs, __: decoded.append(len(inputs[0])))
     bound = metrics.importance_bound(vae, images, samples=64, rows=rows)
     assert max(decoded) <= rows and sum(decoded) == 64 * len(images)
-    assert torch.allclose(bound, log_p, atol=1.5) and bound.shape == (7,)
+    torch.testing.assert_close(bound, log_p)
 
 
 def test_memory_does_not_grow_with_the_number_of_samples():
-    images, seen = torch.rand(2, 1, 28, 28, generator=generator()).round(), {}
+    images, seen = torch.rand(2, 1, 28, 28, generator=seeded()).round(), {}
     vae = small_vae()
     for samples in (1000, 20_000):
         sizes = seen[samples] = []
@@ -126,7 +125,7 @@ def test_extreme_weights_do_not_overflow(images):
 
 
 def test_the_same_seed_gives_the_same_bound_and_nothing_outside_is_touched():
-    images = torch.rand(5, 1, 28, 28, generator=generator()).round()
+    images = torch.rand(5, 1, 28, 28, generator=seeded()).round()
     vae = small_vae().train()
     torch.manual_seed(9)
     state = torch.get_rng_state()
@@ -140,7 +139,7 @@ def test_the_same_seed_gives_the_same_bound_and_nothing_outside_is_touched():
 def test_labels_reach_a_conditional_vae():
     torch.manual_seed(0)
     vae = models.ConditionalVAE.dense(2, classes=3, hidden=6)
-    images, labels = torch.rand(6, 1, 28, 28, generator=generator(5)), torch.tensor([0, 1, 2] * 2)
+    images, labels = torch.rand(6, 1, 28, 28, generator=seeded(5)), torch.tensor([0, 1, 2] * 2)
     with torch.no_grad():
         vae.decoder[0].weight[:, :2] = 0  # the label alone decides the pixels: log p is known
         logits = vae.decoder(vae.decoder_input(torch.zeros(6, 2), labels))
@@ -163,14 +162,14 @@ def test_each_image_keeps_its_label_when_many_are_decoded_at_once(rows):
     with torch.no_grad():
         vae.decoder[0].weight[:, :2] = 0  # the label alone decides the pixels
         vae.encoder[-1].weight.zero_(), vae.encoder[-1].bias.zero_()  # q(z | x) is the prior
-    images, labels = torch.rand(4, 1, 28, 28, generator=generator(5)), torch.tensor([2, 0, 1, 1])
+    images, labels = torch.rand(4, 1, 28, 28, generator=seeded(5)), torch.tensor([2, 0, 1, 1])
     bound = metrics.importance_bound(vae, images, labels=labels, samples=5, rows=rows)
     exact = metrics.elbo(vae, images, labels=labels)
     torch.testing.assert_close(bound, -exact.reconstruction, rtol=1e-4, atol=1e-3)
 
 
 def test_codes_are_measured_without_dropout():
-    vae, images = small_vae(), torch.rand(5, 1, 28, 28, generator=generator())
+    vae, images = small_vae(), torch.rand(5, 1, 28, 28, generator=seeded())
     vae.encoder.insert(0, nn.Dropout(0.5))
     vae.train()
     first, again = metrics.latent_codes(vae, images), metrics.latent_codes(vae, images)
@@ -198,7 +197,7 @@ def test_images_out_of_range_are_refused():
 
 
 def test_active_units_are_those_whose_means_move():
-    mean = torch.randn(500, 4, generator=generator()) * torch.tensor([1.0, 0.05, 0.2, 0.0])
+    mean = torch.randn(500, 4, generator=seeded()) * torch.tensor([1.0, 0.05, 0.2, 0.0])
     assert metrics.active_units(mean).tolist() == [True, False, True, False]
     assert metrics.active_units(mean, threshold=1e-4).tolist() == [True, True, True, False]
     with pytest.raises(ValueError, match="at least 2 images"):
@@ -206,9 +205,9 @@ def test_active_units_are_those_whose_means_move():
 
 
 def test_aggregate_posterior_has_the_moments_of_the_mixture():
-    mean = torch.randn(200, 3, generator=generator()) * 0.6 + torch.tensor([0.0, 1.0, -2.0])
-    log_var = torch.randn(200, 3, generator=generator(1)) - 1
-    noise = torch.randn(2000, 200, 3, generator=generator(2))
+    mean = torch.randn(200, 3, generator=seeded()) * 0.6 + torch.tensor([0.0, 1.0, -2.0])
+    log_var = torch.randn(200, 3, generator=seeded(1)) - 1
+    noise = torch.randn(2000, 200, 3, generator=seeded(2))
     draws = (mean + (0.5 * log_var).exp() * noise).flatten(end_dim=1)
     found = metrics.aggregate_posterior(mean, log_var)
     assert torch.allclose(found.mean, draws.mean(dim=0), atol=0.01)
@@ -222,9 +221,10 @@ def test_aggregate_posterior_has_the_moments_of_the_mixture():
 
 def test_the_kl_of_the_aggregate_is_at_most_the_average_kl():
     # The average KL is the KL of the aggregate plus what z tells about which image it was.
-    mean, log_var = metrics.latent_codes(small_vae(), torch.rand(50, 1, 28, 28))
-    average = metrics.elbo(small_vae(), torch.rand(50, 1, 28, 28)).kl.mean()
-    assert metrics.aggregate_posterior(mean, log_var).kl_to_prior.sum() <= average + 1e-3
+    vae, images = small_vae(), torch.rand(50, 1, 28, 28, generator=seeded())
+    mean, log_var = metrics.latent_codes(vae, images)
+    average = metrics.elbo(vae, images).kl.mean()
+    assert metrics.aggregate_posterior(mean, log_var).kl_to_prior.sum() <= average + 1e-6
 
 
 def test_latent_codes_are_those_of_the_encoder_whatever_the_batch():

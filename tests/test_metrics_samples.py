@@ -10,15 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from torch_tools import seeded, weights
 from vae_course import metrics, pretrained
 from vae_course.data import DataError, load_images, package_data
 from vae_course.metrics import features, frechet, neighbours, train_features
 
 COUNT = 500
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def blurred(images, std=1.0):
@@ -226,8 +223,8 @@ class TestTrainFeatures:
         for seed in (5, 5, 6):
             settings = train_features.Settings(dataset="mnist-5k", epochs=2, seed=seed)
             made.append(train_features.train(settings, data, progress=False))
-        weights = [torch.cat([p.flatten() for p in model.parameters()]) for model in made]
-        assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+        first, again, other = map(weights, made)
+        assert torch.equal(first, again) and not torch.equal(first, other)
         card = train_features.save(settings, data, made[2], tmp_path)
         loaded, again = pretrained._load(
             tmp_path / "digit-features.safetensors",

@@ -9,10 +9,11 @@ from notebook_code import definitions
 SOURCES = [
     "import math\n\nprint('not executed')",
     "SIZE = 3  # pixels",
-    'def area(side):\n    """A stub."""\n    ...',
     "def area(side):\n    return side",
     "1 / 0",
     "def area(side):\n    return math.pow(side, 2) + zero()\n\n\ndef zero():\n    return 0",
+    'def zero():\n    """A stub."""\n    ...',
+    'def volume(side):\n    """A stub."""\n    ...',
 ]
 
 
@@ -30,8 +31,8 @@ def test_last_definition_with_its_imports(folder, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_earlier_definition_on_request_but_never_a_stub(folder):
-    assert definitions("00_areas", "area", folder=folder, which=0).area(3) == 3
+def test_a_stub_does_not_replace_a_definition(folder):
+    assert definitions("00_areas", "zero", folder=folder).zero() == 0
 
 
 def test_missing_name_lists_what_there_is(folder):

@@ -33,8 +33,8 @@ slider.value = 3"""
 
 
 def cell(source, **more):
-    return {"cell_type": "code", "metadata": {}, "source": source, "outputs": [],
-            "execution_count": None, **more}
+    made = {"cell_type": "code", "metadata": {}, "source": source, "outputs": []}
+    return made | {"execution_count": None} | more
 
 
 def notebook(*cells):
@@ -111,12 +111,11 @@ class TestRun:
 class TestClean:
     def test_drops_what_changes_and_what_nobody_can_show(self):
         bar = "  0%|          | 0/10 [00:00<?, ?it/s]"
+        shown = {"output_type": "display_data", "metadata": {}}
         outputs = [
-            {"output_type": "display_data", "metadata": {},
-             "data": {"text/plain": bar, WIDGET_VIEW: {}}},
-            {"output_type": "display_data", "metadata": {},
-             "data": {"text/plain": "An explorer.", WIDGET_VIEW: {}}},
-            {"output_type": "display_data", "metadata": {}, "data": {WIDGET_VIEW: {}}},
+            shown | {"data": {"text/plain": bar, WIDGET_VIEW: {}}},
+            shown | {"data": {"text/plain": "An explorer.", WIDGET_VIEW: {}}},
+            shown | {"data": {WIDGET_VIEW: {}}},
             {"output_type": "stream", "name": "stderr", "text": f"{bar}\r 5%|█| 5/10 [00:01<0:01]"},
             {"output_type": "stream", "name": "stdout", "text": f"\r{bar}\nepoch 1 | 3.2\n"},
         ]
@@ -125,9 +124,8 @@ class TestClean:
         raw["cells"][0]["metadata"] = {"tags": ["a"], "execution": {}, "scrolled": True}
         cleaned = clean(raw)
         first = cleaned["cells"][0]
-        assert [o.get("data", o.get("text")) for o in first["outputs"]] == [
-            {"text/plain": "An explorer."}, "epoch 1 | 3.2\n"
-        ]
+        left = [output.get("data", output.get("text")) for output in first["outputs"]]
+        assert left == [{"text/plain": "An explorer."}, "epoch 1 | 3.2\n"]
         assert first["metadata"] == {"tags": ["a"]}
         ids = [c["id"] for c in cleaned["cells"]]
         assert ids[0] == "kept"

@@ -5,10 +5,11 @@ import io
 from html.parser import HTMLParser
 
 import matplotlib
+import nbconvert
+import nbformat
 import numpy as np
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from matplotlib.figure import Figure
 from PIL import Image
@@ -17,14 +18,6 @@ from vae_course import plots
 from vae_course._pictures import CSS_DPI, DPI, checked_pixels, figure_picture, small_png
 
 ALT = "A line that rises from 0 to 1 and stays there."
-
-
-@pytest.fixture
-def notebook():
-    """An IPython shell, as a notebook's kernel has one; what it displays is captured."""
-    shell = InteractiveShell.instance()
-    yield shell
-    InteractiveShell.clear_instance()
 
 
 def line():
@@ -40,7 +33,7 @@ def shown(figure, alt=ALT):
     return captured.stdout, output.data, output.metadata
 
 
-def test_show_stores_alt_text_and_prints_it(notebook):
+def test_show_stores_alt_text_and_prints_it(shell):
     printed, data, metadata = shown(line())
     assert metadata["image/png"]["alt"] == ALT
     assert printed == f"Figure: {ALT}\n"
@@ -48,27 +41,25 @@ def test_show_stores_alt_text_and_prints_it(notebook):
     assert metadata["image/png"]["width"] == round(picture.width * CSS_DPI / DPI)
 
 
-def test_alt_text_is_one_line(notebook):
+def test_alt_text_is_one_line(shell):
     printed, _, metadata = shown(line(), alt="A line that rises\n    from 0 to 1.")
     assert metadata["image/png"]["alt"] == "A line that rises from 0 to 1."
     assert printed.count("\n") == 1
 
 
-def test_text_beside_the_picture_is_our_own_and_constant(notebook):
+def test_text_beside_the_picture_is_our_own_and_constant(shell):
     _, first, _ = shown(line())
     _, second, _ = shown(line())
     assert first["text/plain"] == second["text/plain"]
     assert "object at" not in first["text/plain"] and "Figure size" not in first["text/plain"]
 
 
-def test_same_figure_gives_the_same_bytes(notebook):
+def test_same_figure_gives_the_same_bytes(shell):
     assert shown(line())[1]["image/png"] == shown(line())[1]["image/png"]
 
 
-def test_nbconvert_puts_the_alt_text_into_html(notebook):
+def test_nbconvert_puts_the_alt_text_into_html(shell):
     """Its classic template does; the lab template drops it, and the printed line stands in."""
-    nbconvert = pytest.importorskip("nbconvert")
-    nbformat = pytest.importorskip("nbformat")
     _, data, metadata = shown(line(), alt='Points "inside" a <circle> of radius 1.')
     output = nbformat.v4.new_output("display_data", data=data, metadata=metadata)
     cell = nbformat.v4.new_code_cell("plots.show(…)", outputs=[output])
@@ -111,7 +102,7 @@ def test_axes_stand_for_their_figure(capsys):
     assert ALT in capsys.readouterr().out
 
 
-def test_a_stored_line_plot_is_small(notebook):
+def test_a_stored_line_plot_is_small(shell):
     xs = np.arange(50)
     series = {f"series {n}": np.sqrt(xs + n) for n in range(4)}
     figure = plots.curves(xs, series, xlabel="epoch", ylabel="loss (nats / image)")

@@ -128,7 +128,8 @@ def test_git_decides_what_is_text_of_the_project(tree):
 
 
 @pytest.mark.parametrize(
-    "bad", ["vae-course", "https://gitlab.com/a/b", "https://github.com/a", "https://github.com/a/b/c"]
+    "bad",
+    ["vae-course", "https://gitlab.com/a/b", "https://github.com/a", "https://github.com/a/b/c"],
 )
 def test_a_bad_address_is_a_bad_argument(bad, capsys):
     with pytest.raises(SystemExit) as left:

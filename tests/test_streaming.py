@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from torch_tools import elbo_loss, small_vae, weights
 from vae_course import losses, models, streaming, training
 from vae_course.streaming import ImageFile, PoolSampler, image_batches
 from vae_course.training import evaluate, fit
@@ -31,20 +32,6 @@ def images(pixels):
 def path(pixels, tmp_path):
     np.save(tmp_path / "images.npy", pixels)
     return tmp_path / "images.npy"
-
-
-def small_vae():
-    torch.manual_seed(7)
-    return models.VAE.dense(2, hidden=8)
-
-
-def elbo_loss(model, image):
-    logits, mean, log_var = model(image)
-    return losses.negative_elbo(logits, image, mean, log_var)
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 def trained(images, **options):
@@ -219,7 +206,7 @@ def test_trains_where_the_floats_do_not_fit(tmp_path):
         import resource
         import numpy as np, torch
         from vae_course import streaming, training
-        from test_streaming import elbo_loss, small_vae
+        from torch_tools import elbo_loss, small_vae
 
         torch.set_num_threads(1)
         with open("/proc/self/status") as status:
@@ -241,5 +228,5 @@ def test_trains_where_the_floats_do_not_fit(tmp_path):
     assert done.stdout.split() == ["refused", "trained"], done.stderr
 
 
-def test_the_docstring_names_what_exists():
+def test_every_name_that_it_offers_exists():
     assert set(streaming.__all__) <= set(dir(streaming))

@@ -5,18 +5,13 @@ import sys
 
 import pytest
 
-from vae_course import _files, data, text
+from fault_tools import assert_one_sentence, files_below
+from vae_course import data, text
 from vae_course.data import DataError, load_text
 
 FAKE = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 3
 
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    default = tmp_path / "default" / "vae_course"
-    monkeypatch.delenv("VAE_COURSE_DATA", raising=False)
-    monkeypatch.setattr(_files, "_default_folder", lambda: default)
-    return default
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.fixture
@@ -27,13 +22,6 @@ def published(tmp_path, monkeypatch):
     monkeypatch.setattr(text, "_SHAKESPEARE", source.as_uri())
     monkeypatch.setattr(text, "_SHAKESPEARE_SHA256", hashlib.sha256(FAKE).hexdigest())
     return source
-
-
-def assert_one_sentence(error, *parts):
-    message = str(error.value)
-    assert message.endswith(".") and "\n" not in message
-    for part in parts:
-        assert str(part) in message
 
 
 class TestPythonDocs:
@@ -65,8 +53,7 @@ class TestShakespeare:
         published.unlink()
         assert load_text("shakespeare") == FAKE.decode()
         assert capsys.readouterr().out == ""
-        files = [p.name for p in own_folder.rglob("*") if p.is_file()]
-        assert files == ["input.txt"]
+        assert files_below(own_folder) == ["shakespeare/input.txt"]
 
     def test_a_damaged_copy_is_replaced(self, published, tmp_path):
         copy = tmp_path / "shakespeare" / "input.txt"
@@ -80,7 +67,7 @@ class TestShakespeare:
         with pytest.raises(DataError) as error:
             load_text("shakespeare")
         assert_one_sentence(error, "SHA-256 differs", "load_text('python-docs')")
-        assert not [p for p in own_folder.rglob("*") if p.is_file()]
+        assert files_below(own_folder) == []
 
     def test_no_network(self, published, own_folder):
         published.unlink()

@@ -12,9 +12,10 @@ import time
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from vae_course import cli, losses, models, train_vae
+from fault_tools import wait_for
+from vae_course import cli, losses, metrics, models, train_vae
 from vae_course._vae_objective import Objective
 from vae_course.history import History
 from vae_course.pretrained import load_vae
@@ -70,18 +71,19 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(finished, 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is a POSIX way to die")
 def test_a_killed_command_resumes_to_the_same_weights(finished, tmp_path):
-    out, chance, kills = tmp_path / "killed", random.Random(time.time_ns()), 0
+    out, kills = tmp_path / "killed", 0
+    path = out / "checkpoint.safetensors"
     environment = os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "vae_course", "train", *SMALL, "--out", str(out)]
     done = False
     while not done:
-        resume = ["--resume"] * (out / "checkpoint.safetensors").exists()
+        resume = ["--resume"] * path.exists()
         process = subprocess.Popen(
             [*command, *resume], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         if kills < 2:  # before the first step, in an epoch, or while something is written
-            wait_for_a_sign_of_life(process, out)
-            time.sleep(chance.uniform(0.0, 0.3))
+            wait_for(process, path if out.exists() else out)
+            time.sleep(random.uniform(0.0, 0.3))
             process.send_signal(signal.SIGKILL)
         _, errors = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), errors.decode()
@@ -94,18 +96,6 @@ def test_a_killed_command_resumes_to_the_same_weights(finished, tmp_path):
     for row in (*first, *second):
         row.pop("seconds")
     assert first == second
-
-
-def wait_for_a_sign_of_life(process, out):
-    r"""Until the run has made its folder, or written the next checkpoint into it."""
-    path = out / "checkpoint.safetensors"
-    known, there = (path.stat().st_mtime_ns if path.exists() else None), out.exists()
-    while process.poll() is None:
-        if known is None and not there and out.exists():
-            return
-        if path.exists() and path.stat().st_mtime_ns != known:
-            return
-        time.sleep(0.005)
 
 
 def test_two_processes_train_with_the_same_effective_batch(finished, tmp_path):
@@ -154,8 +144,6 @@ def test_with_one_sample_the_objective_is_the_elbo():
 
 @pytest.mark.parametrize("model", ["dense-vae", "conditional-vae"])
 def test_the_importance_weighted_objective_is_the_bound_of_the_metrics(model):
-    from vae_course import metrics
-
     image, label = torch.rand(3, 1, 28, 28), torch.tensor([0, 9, 4])
     many = objective(400, model)
     labels = label if model == "conditional-vae" else None
@@ -216,8 +204,6 @@ def test_resume_refuses_other_settings_models_and_damage(finished, tmp_path, cap
 
 
 def test_a_gpt_checkpoint_is_not_taken_for_a_vae(finished, tmp_path, capsys):
-    from safetensors.torch import save_file
-
     out = tmp_path / "gpt"
     out.mkdir()
     save_file({"model/x": torch.zeros(1)}, out / "checkpoint.safetensors", {"run": "{}"})

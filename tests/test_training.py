@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import nn
 
+from torch_tools import seeded, small_vae, weights
 from vae_course import _loop, losses, models, training
 from vae_course.training import TrainingDiverged, evaluate, fit
 
 
 @pytest.fixture
 def images():
-    return torch.rand(50, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    return torch.rand(50, 1, 28, 28, generator=seeded(1))
 
 
 def reconstruction_loss(model, image):
@@ -28,15 +29,6 @@ def elbo_loss(model, image):
     kl = losses.gaussian_kl(mean, log_var).mean()
     nll = losses.bernoulli_nll(logits, image).mean()
     return {"loss": nll + kl, "nll": nll, "kl": kl}
-
-
-def small_vae():
-    torch.manual_seed(7)
-    return models.VAE.dense(2, hidden=8)
-
-
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 class Shift(nn.Module):
@@ -361,7 +353,7 @@ class TestPrinted:
 
 class TestOptimizer:
     def test_linear_regression_reaches_the_closed_form(self):
-        generator = torch.Generator().manual_seed(0)
+        generator = seeded()
         x = torch.randn(64, 3, generator=generator)
         y = x @ torch.tensor([1.0, -2.0, 0.5]) + 3 + 0.1 * torch.randn(64, generator=generator)
         exact = torch.linalg.lstsq(torch.cat([x, torch.ones(64, 1)], dim=1), y).solution
@@ -388,13 +380,13 @@ class TestOptimizer:
         class Projection(nn.Module):
             def __init__(self):
                 super().__init__()
-                basis = torch.randn(5, 14, generator=torch.Generator().manual_seed(0))
+                basis = torch.randn(5, 14, generator=seeded())
                 self.basis = nn.Parameter(basis[:, ::2])
 
             def forward(self, image):
                 return image @ self.basis
 
-        x = torch.rand(16, 5, generator=torch.Generator().manual_seed(1))
+        x = torch.rand(16, 5, generator=seeded(1))
         results = []
         for given in (False, True):
             model = Projection()

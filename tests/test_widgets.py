@@ -5,7 +5,6 @@ import io
 import numpy as np
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from PIL import Image
 
@@ -215,28 +214,22 @@ def test_limits_may_move_beyond_where_the_slider_was():
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "message"),
     [
-        lambda: Slider("n", 0, 1, 2),
-        lambda: Slider("n", 1, 1, 1),
-        lambda: Slider("n", 0, 1, 0, step=0),
-        lambda: Slider("n", 0.0, 1.0, 0.5, play=100),
-        lambda: Choice("n", ["a"], "b"),
-        lambda: Explorer("ends with a stop.", {}, lambda: b"", lambda: ""),
+        (lambda: Slider("n", 0, 1, 2), "low ≤ value ≤ high"),
+        (lambda: Slider("n", 1, 1, 1), "low < high"),
+        (lambda: Slider("n", 0, 1, 0, step=0), "a positive step"),
+        (lambda: Slider("n", 0.0, 1.0, 0.5, play=100), "plays; expected whole"),
+        (lambda: Choice("n", ["a"], "b"), "expected one of 'a'"),
+        (lambda: Explorer("ends with a stop.", {}, lambda: b"", lambda: ""), "without a full stop"),
     ],
 )
-def test_controls_that_make_no_sense(make):
-    with pytest.raises(ValueError):
+def test_controls_that_make_no_sense(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 
 # --- what a notebook shows and stores ------------------------------------------------------------
-
-
-@pytest.fixture
-def notebook():
-    yield InteractiveShell.instance()
-    InteractiveShell.clear_instance()
 
 
 def displayed(explorer):
@@ -246,7 +239,7 @@ def displayed(explorer):
     return output.data
 
 
-def test_display_is_a_view_and_one_constant_sentence(notebook):
+def test_display_is_a_view_and_one_constant_sentence(shell):
     first, second = Toy().explorer, Toy().explorer
     second.set(grey=7)
     assert displayed(first)["text/plain"] == displayed(second)["text/plain"]
@@ -258,9 +251,9 @@ def test_display_is_a_view_and_one_constant_sentence(notebook):
     assert set(displayed(first)) == {"text/plain", VIEW}
 
 
-def test_last_expression_of_a_cell_shows_it_too(notebook, toy):
+def test_last_expression_of_a_cell_shows_it_too(shell, toy):
     with capture_output() as captured:
-        notebook.display_formatter.format(toy.explorer)
+        shell.display_formatter.format(toy.explorer)
     (output,) = captured.outputs
     assert output.data["text/plain"] == toy.explorer.sentence
 
@@ -288,7 +281,7 @@ def test_twin_starts_from_the_first_values_wherever_the_explorer_stands(toy):
     assert toy.explorer.image.value == live
 
 
-def test_twin_is_shown_with_alt_text(toy, notebook):
+def test_twin_is_shown_with_alt_text(toy, shell):
     with capture_output() as captured:
         toy.explorer.static([{"grey": 2.0}, {"grey": 8.0}], labels=["dark", "light"], alt=ALT)
     assert captured.stdout == f"Figure: {ALT}\n"

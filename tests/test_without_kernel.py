@@ -6,12 +6,12 @@ import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbconvert
 import pytest
+from bs4 import BeautifulSoup  # nbconvert needs it, too
+from traitlets.config import Config
 
 from vae_course.notebook_tools import find_notebooks, read_notebook
-
-bs4 = pytest.importorskip("bs4")
-nbconvert = pytest.importorskip("nbconvert")
 
 ROOT = Path(__file__).parent.parent
 RUBBISH = ("Error displaying widget", "model_id", "version_major", "jupyter.widget")
@@ -21,8 +21,6 @@ ANNOUNCED = re.compile(r"Interactive (?:explorer|quiz)")
 
 def settings():
     """Those of docs/notebook_as_html.py, which the contributors' guide tells people to use."""
-    from traitlets.config import Config
-
     config = Config()
     runpy.run_path(str(ROOT / "docs" / "notebook_as_html.py"), {"get_config": lambda: config})
     return config
@@ -31,7 +29,7 @@ def settings():
 @pytest.fixture(scope="module", params=find_notebooks(), ids=lambda path: path.stem)
 def notebook(request):
     html, _ = nbconvert.HTMLExporter(config=settings()).from_filename(str(request.param))
-    page = bs4.BeautifulSoup(PIXELS.sub("", html), "html.parser")
+    page = BeautifulSoup(PIXELS.sub("", html), "html.parser")
     for tag in page(["style", "script"]):
         tag.decompose()
     cells = read_notebook(request.param)["cells"]

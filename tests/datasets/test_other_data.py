@@ -15,8 +15,10 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
+import torch
 
-from vae_course.data import cache_folder
+from fault_tools import idx
+from vae_course.data import cache_folder, load_images
 from vae_course.notebook_tools import find_notebooks, read_notebook, run_notebook, write_notebook
 
 pytestmark = pytest.mark.datasets
@@ -36,11 +38,6 @@ def garment(kind, random):
     picture[body] = shade + 0.1 * np.sin(columns[body] * (kind + 1) / 3)
     noise = random.normal(0, 0.02, picture.shape)
     return (np.clip(picture + noise * body, 0, 1) * 255).astype(np.uint8)
-
-
-def idx(array):
-    sizes = np.array(array.shape, dtype=">i4").tobytes()
-    return bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +68,6 @@ def changed_copy(dataset, number, folder, tmp_path, monkeypatch):
     copy = tmp_path / path.name
     write_notebook(notebook, copy)
     monkeypatch.setenv("VAE_COURSE_DATA", str(folder))
-    monkeypatch.setenv("TQDM_DISABLE", "1")
     return copy
 
 
@@ -89,11 +85,24 @@ def test_on_clothes(number, clothes, tmp_path, monkeypatch):
     assert len(broken) < len(claims) / 3
 
 
-@pytest.mark.parametrize("number", ["05"])
-def test_on_all_digits(number, tmp_path, monkeypatch):
+def folder_with_mnist():
     folder = cache_folder()
     if not (folder / "MNIST" / "raw").is_dir():
         pytest.skip(f"no MNIST in {folder}; VAE_COURSE_DATA names the folder that has it")
+    return folder
+
+
+@pytest.mark.parametrize("number", ["05"])
+def test_on_all_digits(number, tmp_path, monkeypatch):
+    folder = folder_with_mnist()
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     copy = changed_copy("mnist", number, os.fspath(folder), tmp_path, monkeypatch)
     print(f"{number} on mnist: {run_notebook(copy):.0f} s")
+
+
+def test_bundled_digits_are_training_digits_of_the_full_set():
+    folder = folder_with_mnist()
+    full, small = load_images("mnist", folder=folder), load_images("mnist-5k")
+    known = {image.numpy().tobytes() for image in full.train_images}
+    both = torch.cat([small.train_images, small.test_images])
+    assert all(image.numpy().tobytes() in known for image in both)

@@ -32,6 +32,8 @@ settings.load_profile("vae-course")
 
 FLOATS = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 WHOLE = [torch.int64, torch.int32, torch.uint8, torch.bool]
+NOT_WHOLE = [-1, 2.5, None, "3", True, float("nan")]
+NOT_COUNTS = [0, *NOT_WHOLE]
 seeds = st.integers(0, 2**31 - 1)
 
 

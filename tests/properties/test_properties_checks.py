@@ -10,30 +10,26 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from property_tools import EXAMPLES, Covers, refused
+from property_tools import EXAMPLES, Covers, refused, seeds
 
+import check_tools
 from vae_course import checks
 
 covers = Covers(checks)
 EXERCISES = checks.exercises()
 exercises = st.sampled_from(EXERCISES)
-seeds = st.integers(0, 2**31)
-# Quick ones, for what is tried on many functions.
-quick = st.sampled_from(
-    [checks.exercise(name) for name in ("mse_per_image", "gaussian_kl", "slerp")]
-)
 
 
 def quiet(name, function, seed=None):
-    """The verdict and what was printed; nothing is left behind in torch's global settings."""
+    """The verdict; nothing is left behind on stderr or in torch's global settings."""
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    text, errors = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(errors):
-        verdict = checks.check(name, function, seed=seed)
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors):
+        verdict, text = check_tools.quiet(name, function, seed)
     assert isinstance(verdict, checks.Verdict) and verdict.exercise == name
     assert verdict.status in ("passed", "wrong", "not attempted", "error")
-    assert text.getvalue().endswith(f"{verdict}\n") and verdict.hint
-    assert "Traceback" not in text.getvalue() and errors.getvalue() == ""
+    assert text.endswith(f"{verdict}\n") and verdict.hint
+    assert "Traceback" not in text and errors.getvalue() == ""
     assert torch.equal(torch.get_rng_state(), state) and torch.get_num_threads() == threads
     assert torch.is_grad_enabled() and torch.get_default_dtype() == torch.float32
     return verdict

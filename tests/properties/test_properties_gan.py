@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from property_tools import (
+    NOT_COUNTS,
     WHOLE,
     Covers,
     agree,
@@ -23,25 +24,17 @@ from property_tools import (
 )  # fmt: skip
 from torch import nn
 
+from torch_tools import seeded, weights
 from vae_course import gan, models
 
 covers = Covers(gan)
 counts = st.integers(1, 6)
-NOT_WHOLE = [0, -1, 2.5, None, "3", True, math.nan]
 NOT_NUMBERS = [-1.0, math.nan, math.inf, None, "1", [1.0]]
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def log_sigmoid(x):
     """log(1 / (1 + exp(−x))) for one float, exact wherever x lies."""
     return -math.log1p(math.exp(-x)) if x > 0 else x - math.log1p(math.exp(x))
-
-
-def weights(module):
-    return torch.cat([p.detach().flatten() for p in module.parameters()]).clone()
 
 
 # ------------------------------------------------------------------------------------- losses
@@ -209,7 +202,7 @@ def test_a_short_game_leaves_finite_networks_and_one_row_an_epoch(count, batch_s
 
 
 BAD_SETTINGS = {
-    "epochs": NOT_WHOLE, "batch_size": NOT_WHOLE, "latent_dim": [0, -1, 2.5, "3", True],
+    "epochs": NOT_COUNTS, "batch_size": NOT_COUNTS, "latent_dim": [0, -1, 2.5, "3", True],
     "learning_rate": [0, *NOT_NUMBERS], "discriminator_rate": [0, -1.0, math.nan, "1", [1.0]],
     "r1": NOT_NUMBERS, "average": [1.0, *NOT_NUMBERS], "seed": [None, "0", 1.5, 2**70, True],
 }  # fmt: skip
@@ -260,7 +253,7 @@ def test_generator_refuses_what_are_no_latents():
         refused(generator.decode, wrong)
 
 
-@pytest.mark.parametrize("wrong", NOT_WHOLE)
+@pytest.mark.parametrize("wrong", NOT_COUNTS)
 def test_networks_of_no_size_are_refused(wrong):
     refused(gan.Generator.conv, wrong, words="latent_dim")
     refused(gan.Generator.conv, 3, channels=wrong, words="channels")
@@ -306,7 +299,7 @@ def test_points_lie_around_their_centres(count, modes, radius, std, seed):
 
 
 def test_rings_that_do_not_exist_are_refused():
-    for wrong in NOT_WHOLE:
+    for wrong in NOT_COUNTS:
         refused(gan.ring_centers, wrong, words="modes")
         refused(gan.ring_of_gaussians, wrong, words="count")
         refused(gan.ring_of_gaussians, 3, modes=wrong, words="modes")

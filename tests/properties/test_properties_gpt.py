@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from property_tools import (
     FLOATS,
+    NOT_COUNTS,
+    NOT_WHOLE,
     Covers,
     agree,
     call,
@@ -23,16 +25,12 @@ from property_tools import (
     unlike,
 )
 
+from torch_tools import seeded
 from vae_course import gpt
 
 covers = Covers(gpt)
-NOT_WHOLE = [-1, 2.5, None, "3", True, math.nan]
 whole_dtypes = st.sampled_from([torch.int64, torch.int32])
 texts = st.text(min_size=1, max_size=30)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def zeros(*shape):
@@ -111,7 +109,7 @@ def test_windows_that_do_not_exist_are_refused():
     for wrong in (None, [1, 2, 3], "text", np.arange(9), zeros(), zeros(3, 3), ones(9),
                   ones(9, torch.bool)):  # fmt: skip
         refused(gpt.random_windows, wrong, 2, 3, words="tokens")
-    for wrong in (0, *NOT_WHOLE):
+    for wrong in NOT_COUNTS:
         refused(gpt.random_windows, zeros(9), wrong, 3, words="length")
         refused(gpt.random_windows, zeros(9), 2, wrong, words="count")
     for count in (0, 1, 4):
@@ -241,7 +239,7 @@ def test_parts_refuse_other_streams_and_sizes(part):
     for wrong in (None, [[0.0]], "text", np.zeros((1, 2, 4)), zeros(1, 2, 4), ones(()), ones(4),
                   ones((2, 4)), ones((1, 2, 3)), ones((1, 1, 2, 4))):  # fmt: skip
         refused(layer, wrong, words="x ")
-    for wrong in (0, *NOT_WHOLE):
+    for wrong in NOT_COUNTS:
         refused(part, wrong, 1, 0.0)
         refused(part, 4, wrong, 0.0)
     refused(part, 4, 3, 0.0, words="width 4")
@@ -317,7 +315,7 @@ def test_model_refuses_tokens_that_do_not_exist():
 
 
 def test_models_of_no_size_are_refused():
-    for wrong in (0, *NOT_WHOLE):
+    for wrong in NOT_COUNTS:
         refused(model, wrong, words="vocabulary")
         for option in ("block_size", "layers", "heads", "width"):
             refused(model, **{option: wrong}, words=option)

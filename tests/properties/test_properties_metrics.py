@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from property_tools import (
     EXAMPLES,
+    NOT_COUNTS,
     WHOLE,
     Covers,
     agree,
@@ -26,17 +27,13 @@ from property_tools import (
 )
 from torch.distributions import Normal, kl_divergence
 
+from torch_tools import seeded
 from vae_course import metrics, models
 
 covers = Covers(metrics)
-few = settings(max_examples=EXAMPLES // 3)
+few = settings(max_examples=max(EXAMPLES // 3, 1))
 counts = st.integers(2, 8)
-NOT_WHOLE = [0, -1, 2.5, None, "3", True, math.nan]
 NOT_SEEDS = [None, "0", 1.5, 2**70]
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def pictures(count, seed=0, dtype=torch.float32):
@@ -87,7 +84,7 @@ def test_what_is_no_picture_is_refused(name):
     for wrong in BAD_PICTURES:
         refused(function, wrong, words="images")
     if name in ("digit_features", "classify"):
-        for wrong in NOT_WHOLE:
+        for wrong in NOT_COUNTS:
             refused(function, pictures(2), batch_size=wrong, words="batch_size")
 
 
@@ -138,7 +135,7 @@ def test_distances_that_cannot_be_measured_are_refused():
             refused(metrics.frechet_distance, rows, rows[:4], held_out=wrong)
     for wrong in (0, 1, 2.5, None, "3", True, math.nan):
         refused(metrics.frechet_floor, rows, wrong, words="count")
-    for wrong in NOT_WHOLE:
+    for wrong in NOT_COUNTS:
         refused(metrics.frechet_floor, rows, 3, repeats=wrong, words="repeats")
     for wrong in NOT_SEEDS:
         refused(metrics.frechet_floor, rows, 3, seed=wrong, words="seed")
@@ -177,7 +174,7 @@ def test_neighbourhoods_of_nothing_are_refused():
     for wrong in [*BAD_PICTURES, *BAD_FEATURES, ones((9, 2))]:
         refuses_in_place_of(metrics.precision_recall_density_coverage, [rows, rows], wrong, "")
     for option in ("k", "chunk"):
-        for wrong in NOT_WHOLE:
+        for wrong in NOT_COUNTS:
             refused(metrics.precision_recall_density_coverage, rows, rows, **{option: wrong})
     refused(metrics.precision_recall_density_coverage, rows, rows[:4], k=4, words="k")
 
@@ -193,7 +190,7 @@ def test_expected_coverage_is_a_chance(k, more, generated):
 
 
 def test_coverage_of_nothing_is_refused():
-    for wrong in NOT_WHOLE:
+    for wrong in NOT_COUNTS:
         refused(metrics.expected_coverage, wrong, 5, words="real")
         refused(metrics.expected_coverage, 9, wrong, words="generated")
         refused(metrics.expected_coverage, 9, 5, k=wrong, words="k is|real is")
@@ -222,7 +219,7 @@ def test_memorisation_refuses_other_things():
     good = [pictures(3, seed) for seed in range(3)]
     for wrong in BAD_PICTURES:
         refuses_in_place_of(metrics.memorisation, good, wrong, "generated|held_out|training")
-    for wrong in NOT_WHOLE:
+    for wrong in NOT_COUNTS:
         refused(metrics.memorisation, *good, chunk=wrong, words="chunk")
 
 
@@ -332,9 +329,9 @@ def test_bounds_refuse_what_is_no_image_model_or_label():
         refused(function, vae, images, labels=torch.arange(3), words="knows no labels")
         for wrong in NOT_SEEDS:
             refused(function, vae, images, seed=wrong, words="seed")
-        for wrong in NOT_WHOLE:
+        for wrong in NOT_COUNTS:
             refused(function, vae, images, samples=wrong, words="samples")
-    for wrong in NOT_WHOLE:
+    for wrong in NOT_COUNTS:
         refused(metrics.elbo, vae, images, batch_size=wrong, words="batch_size")
         refused(metrics.latent_codes, vae, images, batch_size=wrong, words="batch_size")
         refused(metrics.importance_bound, vae, images, samples=2, rows=wrong, words="rows")

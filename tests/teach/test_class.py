@@ -3,10 +3,12 @@
 The ordinary run grades a few; `python -m pytest tests/teach -m whole_class -n 0` all of them.
 """
 
+import copy
 import csv
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -88,6 +90,14 @@ def everybody(tmp_path_factory):
     return Graded(tmp_path_factory.mktemp("all"), list(STUDENTS))
 
 
+@pytest.fixture
+def own(few, tmp_path):
+    """The few in a course folder of the test's own, for tests that change it."""
+    own = copy.copy(few)
+    own.course = shutil.copytree(few.course, tmp_path / "course")
+    return own
+
+
 def judge(graded, name):
     student, row, record = STUDENTS[name], graded.rows[name], graded.record(name)
     points = {cell: float(row[cell]) for cell in student.deserves}
@@ -131,11 +141,11 @@ def test_feedback_holds_the_hint(few):
     assert "Traceback (most recent" not in few.feedback("sign")
 
 
-def test_written_answer_waits_until_it_is_graded_by_hand(few):
-    assert few.rows["perfect"]["pending"] == "written-why"
-    assert few.rows["unfilled"]["pending"] == ""
-    teach("marks", tiny.NAME, course=few.course)
-    table = few.course / "scores" / f"{tiny.NAME}-written.csv"
+def test_written_answer_waits_until_it_is_graded_by_hand(own):
+    assert own.rows["perfect"]["pending"] == "written-why"
+    assert own.rows["unfilled"]["pending"] == ""
+    teach("marks", tiny.NAME, course=own.course)
+    table = own.course / "scores" / f"{tiny.NAME}-written.csv"
     with table.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
@@ -146,14 +156,14 @@ def test_written_answer_waits_until_it_is_graded_by_hand(few):
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    teach("marks", tiny.NAME, filled, course=few.course)
-    teach("scores", tiny.NAME, course=few.course)
-    teach("feedback", tiny.NAME, "perfect", course=few.course)
-    text = (few.course / "scores" / f"{tiny.NAME}.csv").read_text("utf-8")
+    teach("marks", tiny.NAME, filled, course=own.course)
+    teach("scores", tiny.NAME, course=own.course)
+    teach("feedback", tiny.NAME, "perfect", course=own.course)
+    text = (own.course / "scores" / f"{tiny.NAME}.csv").read_text("utf-8")
     row = next(r for r in csv.DictReader(text.splitlines()) if r["student"] == "perfect")
     assert row["written-why"] == "4.5" and row["pending"] == ""
     assert float(row["points"]) == 15.5 and float(row["bonus"]) == 2
-    assert "Well said." in few.feedback("perfect")
+    assert "Well said." in own.feedback("perfect")
 
 
 def test_a_second_grading_leaves_everything_as_it_is(few):
@@ -162,10 +172,10 @@ def test_a_second_grading_leaves_everything_as_it_is(few):
     assert snapshot(few.course / "checked", few.course / "autograded") == before
 
 
-def test_a_changed_submission_is_graded_anew(few):
-    path = few.course / "submitted" / "unfilled" / tiny.NAME / f"{tiny.NAME}.ipynb"
+def test_a_changed_submission_is_graded_anew(own):
+    path = own.course / "submitted" / "unfilled" / tiny.NAME / f"{tiny.NAME}.ipynb"
     path.write_bytes(b"changed")
-    printed = teach("grade", tiny.NAME, course=few.course).stdout
+    printed = teach("grade", tiny.NAME, course=own.course).stdout
     assert "unfilled: unreadable" in printed and "1 graded" in printed
 
 

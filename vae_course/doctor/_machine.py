@@ -87,7 +87,8 @@ def weights(install: Install) -> Iterator[Finding]:
             reason = f"it or its card is damaged: {brief(str(error))}"
         if reason:
             damaged = True
-            yield Finding("problem", f"{path} cannot be used: {reason}.", _fetch(install, path))
+            cure = _fetch(install, path, card)
+            yield Finding("problem", f"{path} cannot be used: {reason}.", cure)
     if not damaged:
         yield Finding("ok", f"{len(cards)} shipped models, whole")
 
@@ -128,10 +129,10 @@ def _as_recorded(path: Path, content: bytes) -> bool:
     return True
 
 
-def _fetch(install: Install, path: Path) -> str:
+def _fetch(install: Install, *paths: Path) -> str:
     if install.root is None:
         return install.again()
-    return f"git -C {quoted(install.root)} checkout HEAD -- {quoted(path)}"
+    return f"git -C {quoted(install.root)} checkout HEAD -- {' '.join(map(quoted, paths))}"
 
 
 def device(install: Install) -> Iterator[Finding]:

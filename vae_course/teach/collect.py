@@ -48,8 +48,8 @@ def collect(
 ) -> list[Row]:
     r"""Put every student's newest attempt into submitted/; says of each file what became of it.
 
-    Nothing is lost: an attempt that a newer one replaces goes to earlier/, and so does one that came
-    in under another name before the mapping told whose it is.
+    Nothing is lost: an attempt that a newer one replaces goes to earlier/, and so does one that
+    came in under another name before the mapping told whose it is.
     Raises: TeachError if `where` is neither a folder nor a zip archive, or not to be trusted.
     """
     rows, attempts, people = [], {}, {}
