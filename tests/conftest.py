@@ -2,7 +2,9 @@
 
 import pytest
 
-pytest.register_assert_rewrite("check_tools", "fault_tools", "property_tools", "torch_tools")
+pytest.register_assert_rewrite(
+    "check_tools", "fault_tools", "property_tools", "teach_tools", "torch_tools"
+)
 
 SLOW = {
     "faults": "kills each kind of training fifty times (many minutes)",

@@ -11,7 +11,6 @@ import importlib.util
 import io
 import json
 import re
-import subprocess
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from teach_tools import cell_of, teach
 from vae_course import checks
 
 pytestmark = pytest.mark.skipif(
@@ -34,15 +34,6 @@ ORDINARY = [
     name if name.startswith("04") else pytest.param(name, marks=pytest.mark.every_assignment)
     for name in NAMES
 ]
-
-
-def teach(*arguments, course):
-    command = [sys.executable, "-m", "vae_course", "teach", *map(str, arguments)]
-    done = subprocess.run(
-        [*command, "--course", str(course)], capture_output=True, text=True, timeout=6000
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def wrong(name, number):
@@ -62,13 +53,6 @@ def wrong(name, number):
     return notebook, made
 
 
-def cell_of(notebook, grade_id):
-    return next(
-        cell for cell in notebook.cells
-        if cell.metadata.get("nbgrader", {}).get("grade_id") == grade_id
-    )  # fmt: skip
-
-
 class Course:
     """A course folder in which some students handed in one assignment."""
 
@@ -80,7 +64,7 @@ class Course:
             path = self.path("submitted", student)
             path.parent.mkdir(parents=True)
             path.write_bytes(notebook)
-        self.printed = teach("grade", name, course=folder)
+        teach("grade", name, course=folder)
         teach("feedback", name, course=folder)
 
     def path(self, step, student=""):

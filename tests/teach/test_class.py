@@ -9,25 +9,15 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import nbformat
 import pytest
 import tiny
 from the_class import STUDENTS
 
+from teach_tools import teach
+
 QUICK = [name for name, student in STUDENTS.items() if student.quick]
-
-
-def teach(*arguments, course, check=True, env=None):
-    command = [sys.executable, "-m", "vae_course", "teach", *map(str, arguments)]
-    done = subprocess.run(
-        [*command, "--course", str(course)], capture_output=True, text=True, timeout=3000, env=env
-    )
-    assert not check or done.returncode == 0, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
 
 
 def snapshot(*folders):

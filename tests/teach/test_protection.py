@@ -12,6 +12,7 @@ import pytest
 import tiny
 import torch
 
+from teach_tools import cell_of
 from vae_course import checks, cli, losses
 from vae_course.teach import fence, fingerprint, guard, release, restore, verify
 
@@ -38,7 +39,7 @@ class TestRestore:
     def test_hidden_tests_come_back(self, master):
         def as_released(notebook):
             for name in tiny.TESTS:
-                cell = tiny.cell_of(notebook, name)
+                cell = cell_of(notebook, name)
                 cell.source = restore.visible(cell.source)
 
         cells, found = restored(master, as_released)
@@ -46,9 +47,9 @@ class TestRestore:
 
     def test_points_and_cell_types_are_the_assignments(self, master):
         def cheat(notebook):
-            tiny.cell_of(notebook, "test-answers").metadata.nbgrader.points = 99
-            tiny.cell_of(notebook, "test-answers").cell_type = "markdown"
-            tiny.cell_of(notebook, "code-gaussian_kl").cell_type = "raw"
+            cell_of(notebook, "test-answers").metadata.nbgrader.points = 99
+            cell_of(notebook, "test-answers").cell_type = "markdown"
+            cell_of(notebook, "code-gaussian_kl").cell_type = "raw"
 
         cells, found = restored(master, cheat)
         assert cells["test-answers"].metadata.nbgrader.points == 3
@@ -57,7 +58,7 @@ class TestRestore:
 
     def test_missing_test_stands_behind_what_it_tests(self, master):
         notebook = copy.deepcopy(master)
-        gone = tiny.cell_of(notebook, "test-gaussian_kl")
+        gone = cell_of(notebook, "test-gaussian_kl")
         notebook.cells.remove(gone)
         made, _ = restore.restore(notebook, master)
         names = [c.metadata.get("nbgrader", {}).get("grade_id") for c in made.cells]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import nbformat
 import tiny
 
+from teach_tools import cell_of
 from vae_course import variants
 
 ALL = {"test-gaussian_kl": 4, "test-monte_carlo_kl": 4, "test-answers": 3, "test-bonus-twice": 2}
@@ -50,7 +51,7 @@ def add_code(notebook, source, at=3):
 
 
 def code(notebook, name, source):
-    tiny.cell_of(notebook, f"code-{name}").source = source
+    cell_of(notebook, f"code-{name}").source = source
     return notebook
 
 
@@ -147,7 +148,7 @@ def windows(release, outside):
 @student(ALL | {"test-gaussian_kl": 0}, "not part of the assignment", "was missing", quick=True)
 def renamed(release, outside):
     notebook = code(solved(release, "renamed"), "gaussian_kl", "gaussian_kl = None")
-    cell = tiny.cell_of(notebook, "test-gaussian_kl")
+    cell = cell_of(notebook, "test-gaussian_kl")
     cell.metadata.nbgrader |= {"grade_id": "test-mine", "points": 100}
     cell.source = "100"
     return notebook
@@ -157,7 +158,7 @@ def renamed(release, outside):
 def duplicated(release, outside):
     notebook = solved(release, "duplicated")
     for name in ("test-gaussian_kl", "code-gaussian_kl", "written-why"):
-        notebook.cells.append(copy.deepcopy(tiny.cell_of(notebook, name)))
+        notebook.cells.append(copy.deepcopy(cell_of(notebook, name)))
     return notebook
 
 
@@ -173,9 +174,9 @@ def deleted(release, outside):
 @student(NOTHING, "was changed")
 def edited(release, outside):
     for name in tiny.TESTS:
-        cell = tiny.cell_of(release, name)
+        cell = cell_of(release, name)
         cell.source, cell.metadata.nbgrader.points = "99.0", 99
-    tiny.cell_of(release, "written-why").metadata.nbgrader.grade = False
+    cell_of(release, "written-why").metadata.nbgrader.grade = False
     return release
 
 

@@ -2,6 +2,7 @@
 
 import nbformat
 
+from teach_tools import cell_of
 from vae_course import checks, variants
 
 NAME = "04_tiny"
@@ -76,13 +77,6 @@ def source():
     for index, cell in enumerate(cells):
         cell["id"] = cell.metadata.get("nbgrader", {}).get("grade_id", f"tiny-{index}")
     return notebook
-
-
-def cell_of(notebook, grade_id):
-    return next(
-        cell for cell in notebook.cells
-        if cell.metadata.get("nbgrader", {}).get("grade_id") == grade_id
-    )  # fmt: skip
 
 
 def fill(notebook, student, *, exercises=EXERCISES, answer=True, written=True, bonus=True):
