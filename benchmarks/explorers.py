@@ -1,6 +1,6 @@
 """What a move costs: from a slider's new value to the new picture, without a browser.
 
-    python benchmarks/explorers.py [--moves 100]
+    python -m benchmarks.explorers [--moves 100]
 
 Prints the median and the 95th percentile of each explorer in milliseconds. More than 50 ms and a
 picture lags behind the hand.
@@ -114,6 +114,16 @@ def two_generators():
     return widgets.two_generators_explorer(*decoders, latent_dim=20)
 
 
+def next_character():
+    import torch
+
+    from vae_course import pretrained, widgets
+
+    torch.set_num_threads(1)
+    model, tokenizer, _ = pretrained.load_gpt("gpt-shakespeare-hour")
+    return widgets.gpt_explorer(model, tokenizer)
+
+
 # Each makes an explorer as its notebook does, at the size that the notebook uses.
 EXPLORERS = {
     "01 latent": latent,
@@ -123,10 +133,11 @@ EXPLORERS = {
     "04 ELBO gap": ready_made("elbo_gap_explorer"),
     "05 training": training_run,
     "05 class on request": class_on_request,
+    "06 two generators": two_generators,
     "07 blender": blender,
     "07 attribute mixer": mixer,
     "07 anomaly threshold": anomaly,
-    "06 two generators": two_generators,
+    "08 next character": next_character,
 }
 
 
