@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -167,6 +169,36 @@ def test_a_changed_submission_is_graded_anew(own):
     path.write_bytes(b"changed")
     printed = teach("grade", tiny.NAME, course=own.course).stdout
     assert "unfilled: unreadable" in printed and "1 graded" in printed
+
+
+def nbgrader(*arguments, cwd, exchange):
+    command = [sys.executable, "-m", "nbgrader", *arguments, f"--Exchange.root={exchange}"]
+    command.append(f"--Exchange.cache={exchange.parent / 'cache'}")
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.whole_class
+def test_nbgraders_exchange_works_from_the_course_folder(tmp_path):
+    """As on JupyterHub: released, fetched, handed in, collected, graded, returned, read."""
+    course, home, exchange = tmp_path / "course", tmp_path / "home", tmp_path / "exchange"
+    for folder in (home, exchange):
+        folder.mkdir()
+    exchange.chmod(0o777)
+    path = tmp_path / "source" / tiny.NAME / f"{tiny.NAME}.ipynb"
+    path.parent.mkdir(parents=True)
+    nbformat.write(tiny.source(), path)
+    teach("release", tiny.NAME, "--source", tmp_path / "source", course=course)
+    nbgrader("release_assignment", tiny.NAME, cwd=course, exchange=exchange)
+    for step in ("fetch_assignment", "submit"):
+        nbgrader(step, tiny.NAME, "--course", "vae", cwd=home, exchange=exchange)
+    nbgrader("collect", tiny.NAME, cwd=course, exchange=exchange)
+    for step in ("grade", "feedback"):
+        teach(step, tiny.NAME, course=course)
+    nbgrader("release_feedback", tiny.NAME, cwd=course, exchange=exchange)
+    nbgrader("fetch_feedback", tiny.NAME, "--course", "vae", cwd=home, exchange=exchange)
+    (page,) = home.rglob("*.html")
+    assert "not attempted yet" in page.read_text("utf-8")
 
 
 def test_report_counts_the_mistakes(few):

@@ -20,6 +20,8 @@ _PAGE = """<!DOCTYPE html>
 looks right to you, write to your instructor.</p>
 </body></html>
 """
+# What `nbgrader release_feedback` reads to know whose page it is, where the exchange collected it.
+_FOR_THE_EXCHANGE = ("timestamp.txt", "submission_secret.txt")
 
 
 def feedback(course: Course, name: str, student: str) -> str:
@@ -36,6 +38,10 @@ def feedback(course: Course, name: str, student: str) -> str:
         problem = html.escape(record["problem"])
         page = _PAGE.format(name=html.escape(name), problem=problem).encode()
     path = course.notebook("feedback", name, student).with_suffix(".html")
+    for file in _FOR_THE_EXCHANGE:
+        found = course.notebook("submitted", name, student).with_name(file)
+        if found.exists():
+            _course.write(path.with_name(file), found.read_bytes())
     if path.exists() and path.read_bytes() == page:
         return "unchanged"
     _course.write(path, page)
