@@ -84,10 +84,10 @@ class TestPackages:
 
     def test_torchvision_for_another_torch(self, install, versions, monkeypatch):
         real = _shared.requires
-        wanted = {"torchvision": ["torch==2.4.0"]}
+        wanted = {"torchvision": ["torch==2.3.0"]}
         monkeypatch.setattr(_install, "requires", lambda name: wanted.get(name, real(name)))
         found = only_problem(_install.versions(install))
-        assert "torchvision" in found.text and "torch==2.4.0" in found.text
+        assert "torchvision" in found.text and "torch==2.3.0" in found.text
         assert found.command.endswith("--upgrade torchvision torch")
 
     def test_cannot_be_imported(self, install):

@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -98,16 +99,23 @@ def test_a_killed_command_resumes_to_the_same_weights(finished, tmp_path):
     assert first == second
 
 
+def free_port():
+    """Accelerate 1.0 does not look for one itself."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
 def test_two_processes_train_with_the_same_effective_batch(finished, tmp_path):
     out = tmp_path / "two"
     command = [
         sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-        "--num_cpu_threads_per_process", "1", "--main_process_port", "0",
+        "--num_cpu_threads_per_process", "1", "--main_process_port", free_port(),
         "-m", "vae_course", "train", *SMALL, "--out", str(out),
     ]  # fmt: skip
     environment = os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("epoch 5/5") == 1, "only the first process speaks"
     card = json.loads((out / "model.json").read_text())
