@@ -47,7 +47,9 @@ def page(request):
         opened.on("request", lambda request: _own(request.url) or _note(opened, request.url))
         opened.on(
             "console",
-            lambda line: opened.complaints.append(line.text) if line.type == "error" else None,
+            lambda line: opened.complaints.append(f"{line.text} {line.location['url']}")
+            if line.type == "error"
+            else None,
         )
         yield opened
         assert opened.complaints == []
