@@ -312,6 +312,42 @@ class TestModes:
         assert all(mode for mode, _ in seen)
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+class TestThreads:
+    """A small network is not shared between threads: they would wait longer than they work."""
+
+    def used(self, model, images):
+        used = []
+
+        def loss(model, image):
+            used.append(torch.get_num_threads())
+            return reconstruction_loss(model, image)
+
+        fit(model, loss, images, epochs=1, progress=False)
+        return set(used)
+
+    def test_small_networks_take_one_large_ones_all(self, images):
+        small, large = (
+            nn.Sequential(nn.Conv2d(1, 1, 1)),
+            nn.Sequential(nn.Flatten(), nn.Linear(784, 784), nn.Unflatten(1, (1, 28, 28))),
+        )
+        assert self.used(small, images) == {1} and torch.get_num_threads() == 2
+        assert self.used(large, images) == {2} and torch.get_num_threads() == 2
+
+    def test_as_many_as_before_after_an_error(self, images):
+        with pytest.raises(ZeroDivisionError):
+            fit(Shift(), lambda model, image: 1 / 0, images, epochs=1, progress=False)
+        assert torch.get_num_threads() == 2
+
+
 class TestLabels:
     def test_each_image_keeps_its_label(self):
         images = torch.arange(20.0)[:, None]
