@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import to_rgb
 
 from vae_course._style import HOUSE_STYLE, PALETTE
 from vae_course.widgets._controls import Choice, Slider, Text
@@ -127,16 +128,16 @@ class _Stage:
             self._boxes(boxes)
             self._bars(bars)
             self._map(grid)
-        moving = [self.shades, *self.glyphs, self.box, *self.rects, self.marks, *self.names]
+        moving = [self.veil, self.box, *self.rects, self.marks, *self.names]
         self.live = LiveFigure(figure, [*moving, *self.shares, self.title, self.row])
 
     def _boxes(self, axes) -> None:
-        self.shades = axes.imshow(self.weights[:1], cmap="Blues", vmin=0, vmax=1, aspect="auto")
         middle = {"ha": "center", "va": "center_baseline", "family": "monospace", "size": 10}
-        self.glyphs = [
+        for column, character in enumerate(self.text):
             axes.text(column, 0, _glyph(character), **middle)
-            for column, character in enumerate(self.text)
-        ]
+        # Letters are slow to draw, so they stand still, and the shades lie over them as a veil.
+        veil = np.zeros((1, len(self.text), 4))  # red, green, blue, opacity
+        self.veil = axes.imshow(veil, aspect="auto")
         self.box = axes.add_patch(_outline(-0.5, -0.5, 1, 1))
         axes.set(xticks=[], yticks=[], title="where the outlined character looks (darker: more)")
         axes.grid(False)
@@ -167,11 +168,11 @@ class _Stage:
 
     def png(self, place: int, characters: str, before: np.ndarray, after: np.ndarray) -> bytes:
         weights = self.weights[place]  # (T,)
-        top = max(float(weights.max()), 0.3)
-        self.shades.set(data=weights[None] / top)
-        for column, glyph in enumerate(self.glyphs):
-            late, dark = column > place, weights[column] > 0.6 * top
-            glyph.set_color("#999999" if late else "white" if dark else "black")
+        veil = np.ones((1, len(weights), 4))
+        veil[0, :, 3] = 0.6  # white, over what comes later
+        veil[0, : place + 1, :3] = to_rgb(PALETTE[0])
+        veil[0, : place + 1, 3] = 0.5 * weights[: place + 1] / max(float(weights.max()), 0.3)
+        self.veil.set_data(veil)
         self.box.set_x(place - 0.5)
         self.row.set_y(place - 0.5)
         self.title.set_text(f"next, after {_name(self.text[place])}")
