@@ -29,8 +29,8 @@ CPU_SECONDS = 240  # that the tests of one file may take; a fault can make a loo
 HEADER = """# Mutations
 
 Made by `python -m benchmarks.mutations` on {cores} cores: {total} faults in the teaching code,
-each made alone in a copy of the package; {caught} were caught by a test, {survived} survived
-{equivalent}. The test named is the first that failed: the quickest file of a module is asked first.
+each made alone in a copy of the package; {caught} were caught by a test, {survived} survived{equivalent}.
+The test named is the first that failed: the quickest file of a module is asked first.
 
 | module | fault | caught by |
 |---|---|---|
@@ -201,7 +201,7 @@ def table(found: dict[Fault, str | None], equivalent: dict[str, str]) -> str:
     text = HEADER.format(
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         total=len(found), caught=caught, survived=len(found) - caught,
-        equivalent=f"({same} of them change nothing)",
+        equivalent=f" ({same} of them change nothing)" if len(found) > caught else "",
     )  # fmt: skip
     for fault, test in found.items():
         why = equivalent.get(fault.name) if test is None else None

@@ -309,6 +309,7 @@ def test_average_of_few_steps_forgets_the_start_sooner():
         average.add(network)
         keep = min(0.6, step / (step + 10))  # 1/11, 2/12, … up to 0.6
         expected = keep * expected + (1 - keep) * step**2
+        assert average.weights[0].item() == pytest.approx(expected, rel=1e-5)
     average.put(network)
     assert network.weight.item() == pytest.approx(expected, rel=1e-5)
 

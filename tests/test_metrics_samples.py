@@ -139,6 +139,13 @@ class TestReport:
         assert metrics.sample_report(*given, resamples=20, seed=3) == first
         assert metrics.sample_report(*given, resamples=20, seed=4) != first
 
+    def test_the_floor_is_that_of_as_many_real_digits(self, cases):
+        fresh, real, training = cases["fresh"][:100], cases["real"][:150], cases["training"][:300]
+        found = metrics.sample_report(fresh, real, training, resamples=20, seed=3)
+        held_out, seen = metrics.digit_features(real), metrics.digit_features(training)
+        floor = metrics.frechet_floor(seen, 100, held_out=held_out, seed=3)
+        assert found["frechet_distance"].real == pytest.approx(floor, rel=1e-6)
+
     def test_too_few_real_digits(self, cases):
         fresh, real = cases["fresh"], cases["real"]
         with pytest.raises(ValueError, match="compare 400 samples"):
