@@ -163,7 +163,10 @@ def _figures(row: dict[str, Any]) -> str:
 
 
 def table(rows: dict[str, dict[str, Any]], notebooks: list[Path]) -> Iterator[str]:
-    r"""Markdown: what was measured, then what was asked for."""
+    r"""Markdown: what was measured, in the order of STEPS, then what was asked for."""
+    yield "# What the course costs\n\nMade by `python -m benchmarks.cost --table`.\n"
+    kinds = ("import", "first", "notebook", "install", "all", "ruff")
+    rows = dict(sorted(rows.items(), key=lambda row: (kinds.index(row[0].split()[0]), row[0])))
     for line in dict.fromkeys((row["machine"], row["threads"]) for row in rows.values()):
         yield f"{line[0]}, OMP threads: {line[1]}. A star: the machine was busy with other things"
     heads = (
