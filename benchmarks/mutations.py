@@ -29,7 +29,8 @@ CPU_SECONDS = 240  # that the tests of one file may take; a fault can make a loo
 HEADER = """# Mutations
 
 Made by `python -m benchmarks.mutations` on {cores} cores: {total} faults in the teaching code,
-each made alone in a copy of the package; {caught} were caught by a test, {survived} survived{equivalent}.
+each made alone in a copy of the package; {caught} were caught by a test,
+{survived} survived{equivalent}.
 The test named is the first that failed: the quickest file of a module is asked first.
 
 | module | fault | caught by |
