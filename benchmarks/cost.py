@@ -26,8 +26,8 @@ from typing import Any
 
 from benchmarks.kernels import code_digest, execute
 from benchmarks.machine import NOT_QUIET, Watch, cores, folder_bytes
-from vae_course._files import write_whole
-from vae_course.notebook_tools import find_notebooks
+from vae_course.admin.notebooks import find_notebooks
+from vae_course.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = ("import", "first", "notebooks", "install", "tests")

@@ -51,7 +51,8 @@ def blender():
 def mixer():
     import torch
 
-    from vae_course import attributes, widgets
+    from vae_course import widgets
+    from vae_course.metrics import attributes
 
     _, model, codes, names = latent_space()
     directions = dict(zip(attributes.MEASURES, 0.5 * torch.randn(3, 20), strict=True))

@@ -27,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from vae_course import data, gan, losses, metrics, pretrained, training
-from vae_course._files import write_whole
+from vae_course.files import write_whole
 from vae_course.models import VAE, ConditionalVAE
 
 MODELS = ("vae", "conditional-vae", "gan", "stable-gan")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.machine import Watch
-from vae_course.notebook_tools import read_notebook
+from vae_course.admin.notebooks import read_notebook
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks.claims import instrument
 from benchmarks.kernels import code_digest, execute
 from benchmarks.machine import cores
-from vae_course.notebook_tools import find_notebooks, read_notebook
+from vae_course.admin.notebooks import find_notebooks, read_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 TIGHT = 3.0  # standard deviations

@@ -24,7 +24,8 @@ import torch
 
 from benchmarks.epoch import course_loss, new_model
 from benchmarks.machine import NOT_QUIET, cores, cpu_seconds_of_others
-from vae_course import data, streaming, training
+from vae_course import data, training
+from vae_course.data import streaming
 
 WAYS = ("memory", "disk")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from vae_course import data, pretrained
-from vae_course.animation import animation, there_and_back
 from vae_course.latent import slerp
+from vae_course.plots.animation import animation, there_and_back
 
 TARGET = Path(__file__).with_name("two-becomes-three.gif")
 FRAMES = 24  # from the 2 to the 3

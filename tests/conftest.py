@@ -37,11 +37,11 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture
 def own_folder(tmp_path, monkeypatch):
     """A default cache folder of the test's own, in place of that of whoever runs the tests."""
-    from vae_course import _files
+    from vae_course import files
 
     default = tmp_path / "default" / "vae_course"
     monkeypatch.delenv("VAE_COURSE_DATA", raising=False)
-    monkeypatch.setattr(_files, "_default_folder", lambda: default)
+    monkeypatch.setattr(files, "_default_folder", lambda: default)
     return default
 
 

@@ -10,7 +10,7 @@ import ast
 from pathlib import Path
 from types import SimpleNamespace
 
-from vae_course.notebook_tools import read_notebook
+from vae_course.admin.notebooks import read_notebook
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 

@@ -17,10 +17,11 @@ from PIL import Image
 
 from check_tools import assert_both_named, assert_helped, assert_passes, flat
 from notebook_code import definitions
-from vae_course import attributes, checks, data, faces, latent, losses, pretrained, widgets
-from vae_course.animation import animation, frames_of, there_and_back
-from vae_course.data import DataError
+from vae_course import checks, data, latent, losses, pretrained, widgets
+from vae_course.data import DataError, faces
+from vae_course.metrics import attributes
 from vae_course.models import VAE
+from vae_course.plots.animation import animation, frames_of, there_and_back
 
 NOTEBOOK = "07_latent_space"
 

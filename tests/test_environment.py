@@ -16,7 +16,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 import vae_course
-from vae_course.notebook_tools import bootstrap_source, repository_address
+from vae_course.admin.notebooks import bootstrap_source, repository_address
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

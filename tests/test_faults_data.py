@@ -33,9 +33,9 @@ from fault_tools import (
     small_disk,
     without_proxies,
 )
-from vae_course import _files, _image_files, text
-from vae_course.data import DataError, load_images, load_text
-from vae_course.faces import load_faces
+from vae_course import files
+from vae_course.data import DataError, image_files, load_images, load_text, text
+from vae_course.data.faces import load_faces
 
 VICTIMS = {  # the file that is spoiled
     "fashion-mnist": "train-images-idx3-ubyte.gz",
@@ -185,7 +185,7 @@ def test_a_full_disk(name, server, right, tmp_path):
 @pytest.mark.parametrize("name", ["mnist-5k", *SETS])
 def test_a_disk_that_becomes_full_while_writing(name, server, right, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        for module in ("vae_course._files", "torchvision.datasets.utils", "urllib.request"):
+        for module in ("vae_course.files", "torchvision.datasets.utils", "urllib.request"):
             patch.setattr(f"{module}.open", FullAfter(1000), raising=False)
         if name == "mnist-5k":
             assert load(name, tmp_path) == right[name]
@@ -263,9 +263,9 @@ def only_right_or_refused(path, read, right, record_property, **amounts):
 def test_any_damage_of_the_cached_digits_is_noticed(tmp_path, record_property):
     cache = tmp_path / "digits.npy"
     array = np.random.default_rng(0).integers(0, 256, (50, 785), dtype=np.uint8)
-    _files.save_checked(cache, array)
+    files.save_checked(cache, array)
     only_right_or_refused(
-        cache, lambda: _files.load_checked(cache), array, record_property, flips=100, cuts=20
+        cache, lambda: files.load_checked(cache), array, record_property, flips=100, cuts=20
     )
 
 
@@ -276,7 +276,7 @@ def test_any_damage_of_a_packed_file_is_noticed(tmp_path, record_property):
     path.write_bytes(all_files()[path.name])
 
     def read():
-        return _image_files._read_intact(tmp_path, name, shape, None)
+        return image_files._read_intact(tmp_path, name, shape, None)
 
     only_right_or_refused(path, read, read(), record_property, flips=100, cuts=20)
 

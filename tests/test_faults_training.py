@@ -17,11 +17,12 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from fault_tools import FIT, FullAfter, damages, files_below, small_disk, wait_for
 from torch_tools import assert_same_checkpoint, contents, elbo_loss, seeded, small_vae
-from vae_course import _files, _gpt_run, _vae_run, cli, train_gpt, train_vae
-from vae_course._vae_objective import Objective
-from vae_course.checkpoints import CheckpointError, read_checkpoint
+from vae_course import cli, files
 from vae_course.data import ImageData
+from vae_course.runs import gpt_run, train_gpt, train_vae, vae_run
+from vae_course.runs.vae_objective import Objective
 from vae_course.training import DeviceLost, TrainingDiverged, fit
+from vae_course.training.checkpoints import CheckpointError, read_checkpoint
 
 TEXT = "to be, or not to be, that is the question.\n" * 30
 NAME = "checkpoint.safetensors"
@@ -133,7 +134,7 @@ class Sabotage:
 
             monkeypatch.setattr(way, "model", sabotaged)
         else:
-            kind = Objective if way.name == "vae" else _gpt_run.CharGPT
+            kind = Objective if way.name == "vae" else gpt_run.CharGPT
             forward = kind.forward
 
             def sabotaged(self, *args, **kwargs):
@@ -149,7 +150,8 @@ PROGRAMS = {
     "fit": FIT,
     "command": """
 import os, sys
-from vae_course import cli, train_gpt, train_vae
+from vae_course import cli
+from vae_course.runs import train_gpt, train_vae
 print("ready", flush=True)
 resume = ["--resume"] * os.path.exists(sys.argv[1] + "/checkpoint.safetensors")
 first = [] if resume and "gpt" in sys.argv else sys.argv[2:]
@@ -336,7 +338,7 @@ def test_a_disk_too_small_for_the_second_checkpoint(way, out, tmp_path):
 def test_a_disk_that_becomes_full_halfway_through(way, out, tmp_path, monkeypatch):
     room = int(1.5 * size_of_a_run(way, tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(_files, "open", FullAfter(room), raising=False)
+        patch.setattr(files, "open", FullAfter(room), raising=False)
         assert_full_but_kept(way, out)
     assert_goes_on_as_if_nothing_had_been(way, out, tmp_path)
 
@@ -378,7 +380,7 @@ def test_nan_in_the_loss(way, out, tmp_path, monkeypatch):
     number, calls = PER_ROW[way.name] + 3, itertools.count(1)
     place, name = {
         "fit": (way, "loss"), "vae": (Objective, "forward"),
-        "gpt": (_gpt_run, "language_model_loss"),
+        "gpt": (gpt_run, "language_model_loss"),
     }[way.name]  # fmt: skip
     right = getattr(place, name)
 
@@ -572,7 +574,7 @@ def test_another_architecture(out, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("kind", ["vae", "gpt"])
 def test_settings_that_do_not_fit_the_weights(kind, out, tmp_path, monkeypatch, capsys):
     way = WAYS[kind](tmp_path, monkeypatch, capsys)
-    module = _vae_run if kind == "vae" else _gpt_run
+    module = vae_run if kind == "vae" else gpt_run
     store = module.write_checkpoint
 
     def lying(path, *, state, **rest):

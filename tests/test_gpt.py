@@ -8,8 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vae_course import cli, gpt, pretrained, train_gpt
-from vae_course._files import DataError, package_data
+from vae_course import cli, gpt, pretrained
+from vae_course.files import DataError, package_data
+from vae_course.runs import train_gpt
 
 SIZE = {"block_size": 8, "layers": 2, "heads": 2, "width": 16}
 TEXT = "to be, or not to be, that is the question.\n" * 30

@@ -9,7 +9,7 @@ from house_rules import RULES, Notebook
 from house_rules import code_rules as code
 from house_rules import output_rules as output
 from house_rules import text_rules as text
-from vae_course.notebook_tools import (
+from vae_course.admin.notebooks import (
     WIDGET_VIEW,
     bootstrap_source,
     clean,

@@ -35,7 +35,7 @@ def test_what_matters_is_caught_and_what_does_not_survives(tmp_path, monkeypatch
     monkeypatch.setattr(mutations, "PRELOADED", [])
     folder = mutations.copy_of_the_repository(tmp_path)
     (folder / "tests" / "test_tiny.py").write_text(
-        "from vae_course.history import History\n\n"
+        "from vae_course.training.history import History\n\n"
         "def test_empty():\n    assert len(History()) == 0\n"
     )
     path = folder / "vae_course" / "history.py"

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from vae_course import cli, notebook_tools
-from vae_course.notebook_tools import (
+from vae_course import cli
+from vae_course.admin import notebooks
+from vae_course.admin.notebooks import (
     WIDGET_VIEW,
     NotebookFailed,
     bootstrap_source,
@@ -72,9 +73,9 @@ class TestRun:
 
     def test_the_same_twice(self, stored):
         path = stored("print(1)", "print(1)")
-        notebook_tools.run_notebook(path)
+        notebooks.run_notebook(path)
         first = path.read_bytes()
-        notebook_tools.run_notebook(path)
+        notebooks.run_notebook(path)
         assert path.read_bytes() == first
         assert first.endswith(b"}\n")
         assert b"\r" not in first
@@ -93,19 +94,19 @@ class TestRun:
     def test_stderr_is_an_error(self, stored):
         path = stored("print(1)", "import sys\nprint('careful', file=sys.stderr)")
         with pytest.raises(NotebookFailed, match=r"(?s)cell 2:.*stderr.*careful"):
-            notebook_tools.run_notebook(path)
+            notebooks.run_notebook(path)
 
     def test_a_kernel_that_dies_is_reported(self, stored):
         path = stored("print(1)", "import os\nos._exit(1)")
         with pytest.raises(NotebookFailed, match=r"00_small.ipynb, cell 2:"):
-            notebook_tools.run_notebook(path)
+            notebooks.run_notebook(path)
 
     def test_no_notebook_at_all(self, tmp_path):
         path = tmp_path / "00_small.ipynb"
         for text in ("", "[]", "{}", '{"nbformat": 3}'):
             path.write_text(text, encoding="utf-8")
             with pytest.raises(NotebookFailed, match=r"00_small.ipynb"):
-                notebook_tools.run_notebook(path)
+                notebooks.run_notebook(path)
 
 
 class TestClean:
@@ -170,8 +171,8 @@ class TestBootstrap:
         if spec:
             monkeypatch.setenv("VAE_COURSE_SPEC", spec)
         exec(bootstrap_source(), {})
-        at_branch = f"@{notebook_tools.repository_branch()}".replace("@main", "")
-        wanted = spec or f"git+{notebook_tools.repository_address()}{at_branch}"
+        at_branch = f"@{notebooks.repository_branch()}".replace("@main", "")
+        wanted = spec or f"git+{notebooks.repository_address()}{at_branch}"
         assert calls == [[sys.executable, "-m", "pip", "install", "-q", wanted]]
 
 
@@ -192,12 +193,12 @@ class TestFind:
         ],
     )
     def test_by_name(self, folder, names, found):
-        assert [p.stem for p in notebook_tools.find_notebooks(names, folder=folder)] == found
+        assert [p.stem for p in notebooks.find_notebooks(names, folder=folder)] == found
 
     @pytest.mark.parametrize("name", ["1", "03", "one", "", "03_x.ipynb"])
     def test_unknown_name_lists_the_known(self, folder, name):
         with pytest.raises(ValueError, match="01_one, 02_two, 10_ten"):
-            notebook_tools.find_notebooks([name], folder=folder)
+            notebooks.find_notebooks([name], folder=folder)
 
 
 class TestCommandLine:

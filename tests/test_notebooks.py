@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from house_rules import RULES, Notebook
-from vae_course.notebook_tools import find_notebooks, read_notebook
+from vae_course.admin.notebooks import find_notebooks, read_notebook
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

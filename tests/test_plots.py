@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vae_course import plots
-from vae_course._pictures import CSS_DPI, DPI, checked_pixels, figure_picture, small_png
+from vae_course.plots.pictures import CSS_DPI, DPI, checked_pixels, figure_picture, small_png
 
 ALT = "A line that rises from 0 to 1 and stays there."
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from vae_course import metrics, pretrained
-from vae_course._files import DataError, package_data
 from vae_course.data import load_images
+from vae_course.files import DataError, package_data
 from vae_course.training import count_parameters
 
 FOLDER = package_data("pretrained/README.md").parent

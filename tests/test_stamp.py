@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from vae_course import cli, stamp
-from vae_course.notebook_tools import bootstrap_source, read_notebook
+from vae_course import cli
+from vae_course.admin import stamp
+from vae_course.admin.notebooks import bootstrap_source, read_notebook
 
 ROOT = Path(__file__).parent.parent
 HOME = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
@@ -148,5 +149,5 @@ def test_command(tree, capsys):
 
 
 def test_is_light():
-    code = "import sys, vae_course.stamp; sys.exit('numpy' in sys.modules)"
+    code = "import sys, vae_course.admin.stamp; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -12,8 +12,9 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from torch_tools import elbo_loss, small_vae, weights
-from vae_course import losses, models, streaming, training
-from vae_course.streaming import ImageFile, PoolSampler, image_batches
+from vae_course import losses, models, training
+from vae_course.data import streaming
+from vae_course.data.streaming import ImageFile, PoolSampler, image_batches
 from vae_course.training import evaluate, fit
 
 
@@ -205,7 +206,8 @@ def test_trains_where_the_floats_do_not_fit(tmp_path):
     script = f"""
         import resource
         import numpy as np, torch
-        from vae_course import streaming, training
+        from vae_course import training
+        from vae_course.data import streaming
         from torch_tools import elbo_loss, small_vae
 
         torch.set_num_threads(1)

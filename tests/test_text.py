@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from fault_tools import assert_one_sentence, files_below
-from vae_course import data, text
-from vae_course.data import DataError, load_text
+from vae_course import data
+from vae_course.data import DataError, load_text, text
 
 FAKE = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 3
 

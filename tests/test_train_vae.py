@@ -16,10 +16,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fault_tools import wait_for
-from vae_course import cli, losses, metrics, models, train_vae
-from vae_course._vae_objective import Objective
-from vae_course.history import History
+from vae_course import cli, losses, metrics, models
 from vae_course.pretrained import load_vae
+from vae_course.runs import train_vae
+from vae_course.runs.vae_objective import Objective
+from vae_course.training.history import History
 
 SMALL = ["--model", "dense-vae", "--dataset", "mnist-5k", "--width", "16", "--latent-dim", "3",
          "--epochs", "5", "--importance-samples", "2", "--device",

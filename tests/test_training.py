@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from torch_tools import seeded, small_vae, weights
-from vae_course import _loop, losses, models, training
-from vae_course.training import TrainingDiverged, evaluate, fit
+from vae_course import losses, models, training
+from vae_course.training import TrainingDiverged, evaluate, fit, loop
 
 
 @pytest.fixture
@@ -204,15 +204,15 @@ class TestDiverged:
 
     def test_reading_the_losses_late_finds_the_same_step(self):
         """As on a GPU, where losses are read 50 at a time."""
-        averages = _loop.Averages(Shift(), stop_at_nan=True)
+        averages = loop.Averages(Shift(), stop_at_nan=True)
         averages.read_every = 50
         for value in (1.0, 2.0, math.nan, 4.0):
             averages.add({"loss": torch.tensor(value)}, 8)
-        with pytest.raises(_loop.NotFinite) as caught:
+        with pytest.raises(loop.NotFinite) as caught:
             averages.means()
         assert caught.value.step == 3
 
-        averages = _loop.Averages(Shift(), stop_at_nan=True)
+        averages = loop.Averages(Shift(), stop_at_nan=True)
         averages.read_every = 2
         for value, count in ((1.0, 8), (2.0, 8), (4.0, 2)):
             averages.add({"loss": torch.tensor(value)}, count)

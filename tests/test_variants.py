@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from vae_course import graded, variants
+from vae_course.checks import graded, variants
 
 NAMES = [question.name for question in variants.questions()]
 STUDENTS = [f"student{number}" for number in range(300)]

@@ -9,7 +9,7 @@ from IPython.utils.capture import capture_output
 from PIL import Image
 
 from vae_course import widgets
-from vae_course._pictures import fast_png
+from vae_course.plots.pictures import fast_png
 from vae_course.widgets import Again, Choice, Explorer, Slider, Switch
 
 VIEW = "application/vnd.jupyter.widget-view+json"

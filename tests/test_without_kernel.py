@@ -11,7 +11,7 @@ import pytest
 from bs4 import BeautifulSoup  # nbconvert needs it, too
 from traitlets.config import Config
 
-from vae_course.notebook_tools import find_notebooks, read_notebook
+from vae_course.admin.notebooks import find_notebooks, read_notebook
 
 ROOT = Path(__file__).parent.parent
 RUBBISH = ("Error displaying widget", "model_id", "version_major", "jupyter.widget")

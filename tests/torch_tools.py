@@ -3,7 +3,7 @@
 import torch
 
 from vae_course import losses, models
-from vae_course.checkpoints import read_checkpoint
+from vae_course.training.checkpoints import read_checkpoint
 
 
 def seeded(seed=0):

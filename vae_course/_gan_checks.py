@@ -3,8 +3,8 @@ r"""What the two players of a GAN are asked before they play."""
 import torch
 from torch import Tensor, nn
 
-from vae_course import _loop
-from vae_course._arguments import check_numbers, check_seed, check_tensors, check_whole, kind
+from vae_course.require import check_numbers, check_seed, check_tensors, check_whole, kind
+from vae_course.training import loop
 
 
 def check_logits(**logits: Tensor) -> None:
@@ -28,7 +28,7 @@ def check_step(optimizer: object, plays: nn.Module, watches: nn.Module, **tensor
     for network, right in (plays, isinstance(plays, nn.Module)), (watches, callable(watches)):
         if not right or isinstance(network, type):
             raise TypeError(f"a network is {kind(network)}; expected an nn.Module")
-    _loop.check_optimizer(optimizer, plays)
+    loop.check_optimizer(optimizer, plays)
     check_batch(**tensors)
 
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from vae_course._arguments import check_numbers, check_whole
 from vae_course._gan_checks import check_latent
 from vae_course.models import conv_decoder
+from vae_course.require import check_numbers, check_whole
 
 
 class Generator(nn.Module):

@@ -7,7 +7,7 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-from vae_course._arguments import check_tensors, check_whole, check_whole_tensor, kind
+from vae_course.require import check_tensors, check_whole, check_whole_tensor, kind
 
 
 def as_text(text: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from vae_course._arguments import check_numbers, check_tensors, check_whole, common_floats
+from vae_course.require import check_numbers, check_tensors, check_whole, common_floats
 
 
 def ring_centers(modes: int = 8, *, radius: float = 2.0) -> Tensor:

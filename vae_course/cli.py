@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from vae_course import __version__, doctor, stamp
+from vae_course import __version__
+from vae_course.admin import doctor, stamp
 from vae_course.teach import parser as teach_parser
 
 
@@ -133,13 +134,13 @@ _whole.__name__ = "whole number"  # in argparse's "invalid … value"
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from vae_course._files import DataError
+    from vae_course.files import DataError
 
     try:
         if arguments.model == "gpt":
-            from vae_course.train_gpt import train_and_save
+            from vae_course.runs.train_gpt import train_and_save
         else:
-            from vae_course.train_vae import train_and_save
+            from vae_course.runs.train_vae import train_and_save
         if sentence := train_and_save(arguments):
             print(sentence)
     except (DataError, FloatingPointError, OSError) as error:
@@ -151,14 +152,14 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _notebooks_run(arguments: argparse.Namespace) -> int:
-    from vae_course import notebook_tools
+    from vae_course.admin import notebooks
 
     failures = 0
     for path in _notebook_paths(arguments):
         print(f"{path.stem} … ", end="", flush=True)
         try:
-            seconds = notebook_tools.run_notebook(path)
-        except notebook_tools.NotebookFailed as failure:
+            seconds = notebooks.run_notebook(path)
+        except notebooks.NotebookFailed as failure:
             failures += 1
             print(f"failed, the stored notebook is unchanged\n\n{failure}\n")
         else:
@@ -167,16 +168,16 @@ def _notebooks_run(arguments: argparse.Namespace) -> int:
 
 
 def _notebooks_check(arguments: argparse.Namespace) -> int:
-    from vae_course import notebook_tools
+    from vae_course.admin import notebooks
 
-    return notebook_tools.check_notebooks(_notebook_paths(arguments))
+    return notebooks.check_notebooks(_notebook_paths(arguments))
 
 
 def _notebook_paths(arguments: argparse.Namespace) -> list[Path]:
-    from vae_course import notebook_tools
+    from vae_course.admin import notebooks
 
     try:
-        return notebook_tools.find_notebooks(arguments.names, folder=arguments.folder)
+        return notebooks.find_notebooks(arguments.names, folder=arguments.folder)
     except (ValueError, FileNotFoundError) as error:
         raise _BadArgument(str(error)) from None
 

@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vae_course import _loop
-from vae_course._arguments import check_numbers
 from vae_course._gan_checks import (
     check_batch,
     check_images,
@@ -29,8 +27,9 @@ from vae_course._rings import (
     ring_centers,
     ring_of_gaussians,
 )
-from vae_course.history import History
-from vae_course.training import TrainingDiverged
+from vae_course.require import check_numbers
+from vae_course.training import TrainingDiverged, loop
+from vae_course.training.history import History
 
 __all__ = [
     "Generator",
@@ -190,26 +189,26 @@ def fit_gan(
     Raises: TrainingDiverged once a loss is NaN or infinite; ValueError or TypeError on arguments
         that cannot be trained with, such as images of another range or shape.
     """
-    (images,) = _loop.on_model_device(generator, images=images)
+    (images,) = loop.on_model_device(generator, images=images)
     latent_dim = check_settings(generator, discriminator, latent_dim, r1, seed,
                                 epochs=epochs, batch_size=batch_size)  # fmt: skip
-    with torch.no_grad(), _loop.aside(generator, seed):
+    with torch.no_grad(), loop.aside(generator, seed):
         check_images(images, generator(torch.zeros(1, latent_dim, device=images.device)))
     rates = learning_rate, learning_rate if discriminator_rate is None else discriminator_rate
-    g_optimizer = _loop.adam(generator, rates[0], betas=betas)
-    d_optimizer = _loop.adam(discriminator, rates[1], betas=betas)
+    g_optimizer = loop.adam(generator, rates[0], betas=betas)
+    d_optimizer = loop.adam(discriminator, rates[1], betas=betas)
     both = nn.ModuleList([generator, discriminator])
     smooth = MovingAverage(generator, average)
     shuffling = torch.Generator().manual_seed(seed)
     history, epoch, steps = History(), 0, math.ceil(len(images) / batch_size)
 
-    with _loop.around_training(both, seed, progress, epochs * steps) as bar:
+    with loop.around_training(both, seed, progress, epochs * steps) as bar:
         try:
             for epoch in range(1, epochs + 1):
                 bar.set_description(f"epoch {epoch}/{epochs}")
                 both.train()
-                d_means, g_means = (_loop.Averages(both, stop_at_nan=True) for _ in range(2))
-                for (real,) in _loop.shuffled([images], batch_size, shuffling):
+                d_means, g_means = (loop.Averages(both, stop_at_nan=True) for _ in range(2))
+                for (real,) in loop.shuffled([images], batch_size, shuffling):
                     latent = torch.randn(len(real), latent_dim, device=real.device)
                     terms = _discriminator_terms(generator, discriminator, real, latent, r1)
                     d_means.add(terms, len(real))  # a NaN stops here, before the weights change
@@ -222,14 +221,14 @@ def fit_gan(
                     smooth.add(generator)
                     bar.update()
                 row = {"epoch": epoch, **d_means.means("d_"), **g_means.means("g_")}
-                _loop.check_finite(both, row, steps)
+                loop.check_finite(both, row, steps)
                 history.rows.append(row)
                 if after_epoch is not None:
-                    with smooth.shown(generator), _loop.aside(both, seed):
+                    with smooth.shown(generator), loop.aside(both, seed):
                         after_epoch(epoch, generator, history)
         except KeyboardInterrupt:
             history.interrupted = True
-        except _loop.NotFinite as found:
+        except loop.NotFinite as found:
             raise _diverged(found, epoch, steps, max(rates), history) from None
     smooth.put(generator)
     if history.interrupted:

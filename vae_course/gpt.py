@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from vae_course import _gpt_checks as check
-from vae_course._arguments import check_numbers, check_whole, check_whole_tensor
+from vae_course.require import check_numbers, check_whole, check_whole_tensor
 
 
 class CharTokenizer:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_course._arguments import check_numbers, check_tensors
+from vae_course.require import check_numbers, check_tensors
 
 LOG_2PI = math.log(2 * math.pi)
 

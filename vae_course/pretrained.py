@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from torch import Tensor, nn
 
-from vae_course._files import DataError, package_data
+from vae_course.files import DataError, package_data
 
 if TYPE_CHECKING:
     from vae_course.gan import Generator
     from vae_course.gpt import CharGPT, CharTokenizer
-    from vae_course.history import History
     from vae_course.models import VAE, ConditionalVAE
+    from vae_course.training.history import History
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -66,7 +66,7 @@ def load_log(name: str) -> History:
 
     Raises: DataError if the course has no such log.
     """
-    from vae_course.history import History
+    from vae_course.training.history import History
 
     return History.from_csv(package_data(f"runs/{name}.csv"))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from audit import serious, window
 
-from vae_course.notebook_tools import find_notebooks
+from vae_course.admin.notebooks import find_notebooks
 
 pytestmark = pytest.mark.browser
 nbconvert = pytest.importorskip("nbconvert")

@@ -28,7 +28,7 @@ explorer.show()""",
 explorer.static(places, alt="A ring follows the point: upper left, then lower right.")""",
     """import numpy as np
 from PIL import Image
-from vae_course._pictures import fast_png
+from vae_course.plots.pictures import fast_png
 from vae_course.widgets import Again, Choice, Explorer, Slider, Switch, Text
 
 def draw(size, shape, inverted, word, again):

@@ -16,7 +16,7 @@ import pytest
 from jupyter_browser import JupyterLab
 from live_widgets import explorers, quizzes
 
-from vae_course.notebook_tools import find_notebooks, read_notebook
+from vae_course.admin.notebooks import find_notebooks, read_notebook
 
 pytestmark = pytest.mark.browser
 SECONDS = 1200  # for a whole notebook on a busy machine

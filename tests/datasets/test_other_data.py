@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from fault_tools import idx
+from vae_course.admin.notebooks import find_notebooks, read_notebook, run_notebook, write_notebook
 from vae_course.data import cache_folder, load_images
-from vae_course.notebook_tools import find_notebooks, read_notebook, run_notebook, write_notebook
 
 pytestmark = pytest.mark.datasets
 

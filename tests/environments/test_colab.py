@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from colab_environment import Colab, make_venv
 
-from vae_course.notebook_tools import find_notebooks
+from vae_course.admin.notebooks import find_notebooks
 
 pytestmark = pytest.mark.colab
 NOTEBOOKS = find_notebooks(folder=Path(__file__).parent.parent.parent / "notebooks")

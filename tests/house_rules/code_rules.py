@@ -8,7 +8,7 @@ import re
 import statistics
 from collections.abc import Iterator
 
-from vae_course.notebook_tools import bootstrap_source
+from vae_course.admin.notebooks import bootstrap_source
 
 from .notebook import Cell, Notebook
 
@@ -73,7 +73,7 @@ def bootstrap_is_first(notebook: Notebook) -> Iterator[str]:
     if not notebook.code or notebook.code[0].source != bootstrap_source():
         yield (
             "the first code cell is not the bootstrap cell; paste the output of: "
-            'python -c "from vae_course.notebook_tools import bootstrap_source as b; print(b())"'
+            'python -c "from vae_course.admin.notebooks import bootstrap_source as b; print(b())"'
         )
 
 

@@ -105,7 +105,7 @@ class Cell:
 
 @dataclass
 class Notebook:
-    """A notebook read by `vae_course.notebook_tools.read_notebook`, and where it lies."""
+    """A notebook read by `vae_course.admin.notebooks.read_notebook`, and where it lies."""
 
     path: Path
     raw: dict[str, Any]

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from vae_course.notebook_tools import WIDGET_VIEW, clean
+from vae_course.admin.notebooks import WIDGET_VIEW, clean
 
 from .code_rules import RE_EXECUTE
 from .notebook import Notebook

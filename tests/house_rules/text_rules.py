@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from vae_course.notebook_tools import read_notebook, repository_address, repository_branch
+from vae_course.admin.notebooks import read_notebook, repository_address, repository_branch
 
 from .notebook import DETAILS, FENCED, Cell, Notebook
 

@@ -12,7 +12,7 @@ import nbformat
 import tiny
 
 from teach_tools import cell_of
-from vae_course import variants
+from vae_course.checks import variants
 
 ALL = {"test-gaussian_kl": 4, "test-monte_carlo_kl": 4, "test-answers": 3, "test-bonus-twice": 2}
 NOTHING = dict.fromkeys(ALL, 0)
@@ -264,7 +264,8 @@ def cheat(release, source, name):
 @student(NOTHING, "independent check", quick=True)
 def patches_checker(release, outside):
     source = """
-from vae_course import checks, graded
+from vae_course import checks
+from vae_course.checks import graded
 import vae_course.checks._diagnose as diagnose
 graded.check = checks.check = lambda *args, **kwargs: None
 graded.answers = lambda *args, points=0, **kwargs: points

@@ -3,7 +3,8 @@
 import nbformat
 
 from teach_tools import cell_of
-from vae_course import checks, variants
+from vae_course import checks
+from vae_course.checks import variants
 
 NAME = "04_tiny"
 QUESTION = variants.questions(4)[0]

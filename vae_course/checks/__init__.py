@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable
 from functools import cache
 
-from vae_course._arguments import check_seed, kind
+from vae_course.require import check_seed, kind
 
 from ._exercise import Exercise, Mistake, Property
 from ._verdict import CheckFailed, Verdict

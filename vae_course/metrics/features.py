@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vae_course import pretrained
-from vae_course._arguments import check_whole
+from vae_course.require import check_whole
 
 FEATURES = 64
 CLASSES = 10

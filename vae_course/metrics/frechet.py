@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vae_course._arguments import check_seed, check_whole
 from vae_course.metrics.features import as_features
+from vae_course.require import check_seed, check_whole
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_course._arguments import check_numbers, check_seed, check_tensors, check_whole, kind
-from vae_course._loop import aside, device_of, on_model_device
 from vae_course.losses import bernoulli_nll, check_pixels, gaussian_kl, gaussian_log_prob
 from vae_course.models import VAE, ConditionalVAE
+from vae_course.require import check_numbers, check_seed, check_tensors, check_whole, kind
+from vae_course.training.loop import aside, device_of, on_model_device
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vae_course._arguments import check_whole, common_floats
 from vae_course.metrics.features import as_features, check_images
+from vae_course.require import check_whole, common_floats
 
 
 @dataclass(frozen=True)

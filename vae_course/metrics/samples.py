@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_course._arguments import check_numbers, check_seed, check_whole, common_floats, kind
 from vae_course.metrics.features import CLASSES, check_images, classify, digit_features
 from vae_course.metrics.frechet import distance_to, frechet_floor
 from vae_course.metrics.neighbours import (
@@ -24,6 +23,7 @@ from vae_course.metrics.neighbours import (
     nearer_chance,
     precision_recall_density_coverage,
 )
+from vae_course.require import check_numbers, check_seed, check_whole, common_floats, kind
 
 
 class Estimate(NamedTuple):

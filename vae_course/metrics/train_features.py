@@ -25,8 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vae_course._files import DataError, write_whole
 from vae_course.data import IMAGE_SETS, ImageData, load_images
+from vae_course.files import DataError, write_whole
 from vae_course.metrics.features import NAME, DigitClassifier
 from vae_course.training import count_parameters, evaluate, fit
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vae_course._files import write_whole
+from vae_course.files import write_whole
 
 STUB = "pass  # your code here"
 WRITTEN_STUB = "*Your answer here.*"

@@ -114,7 +114,7 @@ def surroundings(scratch: Path, name: str, student: str, limits: dict) -> dict:
 
 def _shared_data(environment: dict[str, str]) -> list[str]:
     r"""Let submissions read the data sets that the instructor has, and not store their own."""
-    from vae_course._files import cache_folder
+    from vae_course.files import cache_folder
 
     folder = cache_folder()
     if not folder.is_dir():

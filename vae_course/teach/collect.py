@@ -135,7 +135,7 @@ def _says(content: bytes) -> str:
     r"""STUDENT as the notebook has it; '' where it can't be read or was not set."""
     import tempfile
 
-    from vae_course.graded import EXAMPLE
+    from vae_course.checks.graded import EXAMPLE
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "it.ipynb"

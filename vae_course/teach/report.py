@@ -25,7 +25,7 @@ def picture(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from vae_course._style import HOUSE_STYLE
+    from vae_course.plots.style import HOUSE_STYLE
 
     total: Counter = Counter()
     for counts in outcomes.values():

@@ -52,7 +52,7 @@ def table(course: Course, name: str, roster: list[str] = ()) -> list[dict[str, A
 
 
 def _identity(record: dict[str, Any]) -> list[str]:
-    from vae_course.graded import EXAMPLE
+    from vae_course.checks.graded import EXAMPLE
 
     said, student = record["says"], record["student"]
     if not said or said in (EXAMPLE, student):
@@ -100,7 +100,8 @@ def mistake_rows(course: Course, name: str) -> list[dict[str, Any]]:
 
 def _hint(exercise: str, mistake: str) -> str:
     r"""The catalogue's sentence for a mistake or property; for questions, that of the slip."""
-    from vae_course import checks, variants
+    from vae_course import checks
+    from vae_course.checks import variants
 
     name = exercise.partition(" · ")[0]
     if " · " in exercise:

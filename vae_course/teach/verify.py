@@ -19,8 +19,8 @@ import types
 from dataclasses import asdict
 from typing import Any
 
-from vae_course import checks, graded, variants
-from vae_course.checks import CheckFailed, Verdict, _run
+from vae_course import checks
+from vae_course.checks import CheckFailed, Verdict, _run, graded, variants
 
 from . import fence, fingerprint, guard
 

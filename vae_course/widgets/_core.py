@@ -16,7 +16,7 @@ import ipywidgets
 from PIL import Image
 
 from vae_course import plots
-from vae_course._pictures import CSS_DPI, DPI, labelled_grid
+from vae_course.plots.pictures import CSS_DPI, DPI, labelled_grid
 from vae_course.widgets._controls import Again, Choice, Control, Slider, build, label_width
 
 

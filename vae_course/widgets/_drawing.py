@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vae_course._pictures import fast_png
-from vae_course._style import HOUSE_STYLE
+from vae_course.plots.pictures import fast_png
+from vae_course.plots.style import HOUSE_STYLE
 
 
 class LiveFigure:

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from vae_course._style import HOUSE_STYLE, PALETTE
+from vae_course.plots.style import HOUSE_STYLE, PALETTE
 from vae_course.widgets._controls import Choice, Slider, Text
 from vae_course.widgets._core import Explorer
 from vae_course.widgets._drawing import LiveFigure, house_figure

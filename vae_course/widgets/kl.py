@@ -8,7 +8,7 @@ from functools import lru_cache
 import matplotlib
 import numpy as np
 
-from vae_course._style import HOUSE_STYLE, PALETTE
+from vae_course.plots.style import HOUSE_STYLE, PALETTE
 from vae_course.widgets._controls import Choice, Slider
 from vae_course.widgets._core import Explorer
 from vae_course.widgets._drawing import LiveFigure, house_figure

@@ -10,9 +10,9 @@ import matplotlib
 import numpy as np
 from matplotlib import patheffects
 
-from vae_course._latent_map import latent_map, thinned
-from vae_course._pictures import as_array, checked_pixels
-from vae_course._style import HOUSE_STYLE, PALETTE
+from vae_course.plots.latent_map import latent_map, thinned
+from vae_course.plots.pictures import as_array, checked_pixels
+from vae_course.plots.style import HOUSE_STYLE, PALETTE
 from vae_course.widgets._controls import Slider
 from vae_course.widgets._core import Explorer
 from vae_course.widgets._drawing import LiveFigure, house_figure

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
 
-from vae_course._pictures import as_array, checked_pixels
-from vae_course._style import HOUSE_STYLE, PALETTE
+from vae_course.plots.pictures import as_array, checked_pixels
+from vae_course.plots.style import HOUSE_STYLE, PALETTE
 from vae_course.widgets._controls import Choice, Slider
 from vae_course.widgets._core import Explorer
 from vae_course.widgets._drawing import LiveFigure, house_figure
@@ -35,7 +35,7 @@ def mixer_explorer(
     import torch
 
     if measure is None:
-        from vae_course.attributes import measure
+        from vae_course.metrics.attributes import measure
     names, kinds = [str(name) for name in names], list(directions)
     codes = torch.as_tensor(latents).detach().float().cpu()
     steps = torch.stack([torch.as_tensor(directions[kind]).float().cpu() for kind in kinds])

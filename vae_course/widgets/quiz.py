@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vae_course import plots
-from vae_course._pictures import as_array, checked_pixels, enlarged, fast_png, labelled_grid
+from vae_course.plots.pictures import as_array, checked_pixels, enlarged, fast_png, labelled_grid
 from vae_course.widgets._core import show_widget
 
 SCALE = 7  # screen dots an image pixel

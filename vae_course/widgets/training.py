@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from vae_course._pictures import as_array, checked_pixels
-from vae_course._style import HOUSE_STYLE, PALETTE
+from vae_course.plots.pictures import as_array, checked_pixels
+from vae_course.plots.style import HOUSE_STYLE, PALETTE
 from vae_course.widgets._controls import Choice, Slider
 from vae_course.widgets._core import Explorer
 from vae_course.widgets._drawing import LiveFigure, house_figure

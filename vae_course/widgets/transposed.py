@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from vae_course._pictures import fast_png, font
-from vae_course._style import PALETTE
+from vae_course.plots.pictures import fast_png, font
+from vae_course.plots.style import PALETTE
 from vae_course.widgets._controls import Slider
 from vae_course.widgets._core import Explorer
 

@@ -11,10 +11,10 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from vae_course._resume import GO_ON, device_watched
-from vae_course._vae_objective import Settings
-from vae_course._vae_run import Run, stored_settings
 from vae_course.data import load_images
+from vae_course.runs.vae_objective import Settings
+from vae_course.runs.vae_run import Run, stored_settings
+from vae_course.training.resume import GO_ON, device_watched
 
 __all__ = ["DEFAULTS", "Run", "Settings", "settings_from", "train_and_save"]
 

@@ -18,15 +18,15 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vae_course._files import write_whole
-from vae_course.checkpoints import (
+from vae_course.data.text import load_text
+from vae_course.files import write_whole
+from vae_course.gpt import CharGPT, CharTokenizer, language_model_loss, random_windows, split
+from vae_course.training.checkpoints import (
     CheckpointError,
     read_checkpoint,
     remove_remains,
     write_checkpoint,
 )
-from vae_course.gpt import CharGPT, CharTokenizer, language_model_loss, random_windows, split
-from vae_course.text import load_text
 
 
 @dataclasses.dataclass(frozen=True)

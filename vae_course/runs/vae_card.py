@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import save
 
 from vae_course import metrics
-from vae_course._files import write_whole
 from vae_course.data import binarize
+from vae_course.files import write_whole
 from vae_course.models import ConditionalVAE
 from vae_course.training import count_parameters
 
 if TYPE_CHECKING:
-    from vae_course._vae_run import Run
+    from vae_course.runs.vae_run import Run
 
 
 def save_model(run: Run, out: Path) -> dict:

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import torch
 
-from vae_course._files import (
+from vae_course.data import ImageData
+from vae_course.files import (
     DataError,
     cache_folder,
     disk_is_full,
     prepare_folder,
     temporary_folder,
 )
-from vae_course.data import ImageData
 
 __all__ = ["DOWNLOAD", "brightness", "light_from_the_right", "load_faces"]
 

@@ -2,7 +2,7 @@ r"""One readable training loop, `fit`, and what it leaves behind, a `History`.
 
 Notebook 01 writes the loop out by hand. This is the same loop with what a long evening of
 training needs: seeds, a progress bar, interruption, and a clear word when the loss becomes NaN.
-What stands around the loop (checks, averages, random numbers, the bar) is in `_loop.py`.
+What stands around the loop (checks, averages, random numbers, the bar) is in `loop.py`.
 """
 
 import random
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from vae_course import _loop
-from vae_course._resume import DeviceLost, Resumable
-from vae_course._source import source
-from vae_course.history import History
+from vae_course.training import loop
+from vae_course.training.history import History
+from vae_course.training.resume import DeviceLost, Resumable
+from vae_course.training.source import source
 
 __all__ = [
     "DeviceLost",
@@ -103,11 +103,11 @@ def fit(
         (an OSError) if the GPU stops working; OSError if the checkpoint can't be written.
     """
     streamed = isinstance(images, DataLoader) or isinstance(test_images, DataLoader)
-    _loop.check_arguments(epochs, batch_size, labels, test_images, test_labels, streamed)
+    loop.check_arguments(epochs, batch_size, labels, test_images, test_labels, streamed)
     data = source(model, images, labels, batch_size)
     if optimizer is None:
-        optimizer = _loop.adam(model, learning_rate)
-    _loop.check_optimizer(optimizer, model)
+        optimizer = loop.adam(model, learning_rate)
+    loop.check_optimizer(optimizer, model)
     shuffling = torch.Generator().manual_seed(seed)
     history, epoch, steps = History(), 0, data.steps
     saved = Resumable(
@@ -116,7 +116,7 @@ def fit(
         settings={"batch_size": data.batch_size, "seed": seed, "learning_rate": learning_rate},
     )  # fmt: skip
 
-    around = _loop.around_training(model, seed, progress, epochs * steps)
+    around = loop.around_training(model, seed, progress, epochs * steps)
     with saved.device_watched(), around as bar:
         try:
             epoch = done = saved.start(epochs)  # 0, or what an earlier call has trained
@@ -124,9 +124,9 @@ def fit(
             for epoch in range(done + 1, epochs + 1):
                 bar.set_description(_headline(f"epoch {epoch}/{epochs}", history))
                 model.train()
-                averages = _loop.Averages(model, stop_at_nan=True)
+                averages = loop.Averages(model, stop_at_nan=True)
                 for image, *label in data.shuffled(shuffling):
-                    terms = _loop.terms(loss(model, image, *label), trains=True)
+                    terms = loop.terms(loss(model, image, *label), trains=True)
                     averages.add(terms, len(image))  # a NaN stops here, before the weights change
                     optimizer.zero_grad()
                     terms["loss"].backward()
@@ -136,15 +136,15 @@ def fit(
                 if test_images is not None:
                     test = evaluate(model, loss, test_images, labels=test_labels)
                     row |= {f"test_{name}": value for name, value in test.items()}
-                _loop.check_finite(model, row, steps)
+                loop.check_finite(model, row, steps)
                 history.rows.append(row)
                 if after_epoch is not None:
-                    with _loop.aside(model, seed):
+                    with loop.aside(model, seed):
                         after_epoch(epoch, model, history)
                 saved.save()
         except KeyboardInterrupt:
             history.interrupted = True
-        except _loop.NotFinite as found:
+        except loop.NotFinite as found:
             raise _diverged(found, epoch, steps, optimizer, data.pixels(), history) from None
 
     if history.interrupted:
@@ -173,10 +173,10 @@ def evaluate(
     Raises: ValueError or TypeError on arguments and loss values that cannot be averaged.
     """
     data = source(model, images, labels, batch_size)
-    averages = _loop.Averages(model)
-    with _loop.aside(model, seed):
+    averages = loop.Averages(model)
+    with loop.aside(model, seed):
         for image, *label in data.in_order():
-            averages.add(_loop.terms(loss(model, image, *label)), len(image))
+            averages.add(loop.terms(loss(model, image, *label)), len(image))
     return averages.means()
 
 

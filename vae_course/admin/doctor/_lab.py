@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from vae_course.doctor import Finding
-from vae_course.doctor._shared import Install, brief, version
+from vae_course.admin.doctor import Finding
+from vae_course.admin.doctor._shared import Install, brief, version
 
 # Which jupyterlab_widgets draws the widgets of which ipywidgets. pip does not know it: ipywidgets
 # 7 accepts every jupyterlab_widgets, also those that show nothing of it.

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vae_course._files import write_whole
+from vae_course.files import write_whole
 
 
 @dataclass(repr=False)

@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vae_course._latent_map import latent_map
-from vae_course._pictures import (
+from vae_course.plots.latent_map import latent_map
+from vae_course.plots.pictures import (
     CSS_DPI,
     DPI,
     as_array,
@@ -28,7 +28,7 @@ from vae_course._pictures import (
     image_strip,
     small_png,
 )
-from vae_course._style import (
+from vae_course.plots.style import (
     FIGURE_SIZE,
     HOUSE_STYLE,
     LINE_STYLES,

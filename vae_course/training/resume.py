@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vae_course.checkpoints import (
+from vae_course.training.checkpoints import (
     CheckpointError,
     read_checkpoint,
     remove_remains,
     write_checkpoint,
 )
-from vae_course.history import History
+from vae_course.training.history import History
 
 GO_ON = (  # a long run, from the command line
     "A checkpoint in --out is kept: give the same command with --resume to go on from it, and "

@@ -56,7 +56,7 @@ def _branch(text: str) -> str:
 def _run(arguments: argparse.Namespace) -> int:
     import sys
 
-    root = arguments.folder or Path(__file__).resolve().parent.parent
+    root = arguments.folder or Path(__file__).resolve().parents[2]
     try:
         changed = stamp(root, arguments.address, branch=arguments.branch, old=arguments.old)
     except (ValueError, OSError) as error:
@@ -98,7 +98,7 @@ def stamp(
             f"{address} stands already in {', '.join(beside[:5])}, beside {replacing}; if a merge "
             f"brought {replacing} back, add --from {replacing}"
         )
-    from vae_course._files import write_whole
+    from vae_course.files import write_whole
 
     for path, new in sorted(changes.items()):
         mode = path.stat().st_mode

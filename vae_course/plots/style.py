@@ -5,7 +5,7 @@ from typing import Any
 import matplotlib
 from cycler import cycler
 
-from vae_course._pictures import DPI
+from vae_course.plots.pictures import DPI
 
 # Okabe & Ito 2008: eight colours that all readers can tell apart. Yellow, faint on white, is last.
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from vae_course import __version__
-from vae_course.doctor import Finding
-from vae_course.doctor._shared import (
+from vae_course.admin.doctor import Finding
+from vae_course.admin.doctor._shared import (
     Install,
     applies,
     brief,

@@ -19,8 +19,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from vae_course import checks, variants
-from vae_course.checks import CheckFailed, Verdict
+from vae_course import checks
+from vae_course.checks import CheckFailed, Verdict, variants
 
 EXAMPLE = "your-id"  # what STUDENT is in an assignment that nobody filled in
 ALPHABET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")

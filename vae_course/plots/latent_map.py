@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from vae_course._pictures import DPI, as_array
-from vae_course._style import HOUSE_STYLE, MARKERS, PALETTE
+from vae_course.plots.pictures import DPI, as_array
+from vae_course.plots.style import HOUSE_STYLE, MARKERS, PALETTE
 
 # Ten classes, seven colours that read well as small glyphs: the classes that share one (0 and 7,
 # 4 and 8, 2 and 9) are told apart by the glyph, and seldom lie side by side.

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from vae_course.doctor import Finding
-from vae_course.doctor._shared import Install, brief, quoted, set_variable
+from vae_course.admin.doctor import Finding
+from vae_course.admin.doctor._shared import Install, brief, quoted, set_variable
 
 LITTLE_DISK = 500e6  # bytes: a notebook's pictures, a cache and a checkpoint fit in
 LITTLE_MEMORY = 1e9  # bytes free: below that a kernel with torch and a training may not fit

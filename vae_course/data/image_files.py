@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_course._files import (
+from vae_course.files import (
     DataError,
     disk_is_full,
     load_checked,

@@ -50,7 +50,7 @@ def digits() -> list[int]:
 
 
 def folder() -> str:
-    from vae_course._files import cache_folder
+    from vae_course.files import cache_folder
 
     return str(cache_folder())
 

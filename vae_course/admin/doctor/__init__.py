@@ -71,8 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def diagnose() -> Iterator[Finding]:
     """All findings, in the order in which they should be mended."""
-    from vae_course.doctor import _install, _lab, _machine
-    from vae_course.doctor._shared import Install
+    from vae_course.admin.doctor import _install, _lab, _machine
+    from vae_course.admin.doctor._shared import Install
 
     install = Install()
     checks = (*_install.CHECKS, *_lab.CHECKS, *_machine.CHECKS)

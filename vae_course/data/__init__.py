@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_course._arguments import check_generator, kind
-from vae_course._files import DataError, cache_folder, package_data
-from vae_course._image_files import digit_arrays, idx_arrays
+from vae_course.data.image_files import digit_arrays, idx_arrays
+from vae_course.files import DataError, cache_folder, package_data
+from vae_course.require import check_generator, kind
 
 __all__ = [
     "IMAGE_SETS",
@@ -115,7 +115,7 @@ def load_images(
     folder = cache_folder() if folder is None else Path(folder).expanduser()
 
     if name == "lfw-faces":
-        from vae_course.faces import load_faces
+        from vae_course.data.faces import load_faces
 
         return load_faces(folder=folder)
     if name == "mnist-5k":
@@ -140,7 +140,7 @@ def load_text(
     name: str | os.PathLike[str] = "python-docs", *, folder: str | os.PathLike[str] | None = None
 ) -> str:
     r"""Load a text: "python-docs", "shakespeare" or the path of a file; see `text.load_text`."""
-    from vae_course import text
+    from vae_course.data import text
 
     if not isinstance(name, str | os.PathLike):
         raise TypeError(f"name is {kind(name)}; expected a set's name or the path of a text file")

@@ -110,7 +110,7 @@ def find_notebooks(names: Sequence[str] = (), *, folder: Path | None = None) -> 
 
 def _known(folder: Path | None) -> list[Path]:
     if folder is None:
-        checkout = Path(__file__).resolve().parent.parent / "notebooks"
+        checkout = Path(__file__).resolve().parents[2] / "notebooks"
         folder = checkout if checkout.is_dir() else Path("notebooks")
     known = sorted(path for path in folder.glob("*.ipynb") if not path.name.startswith("."))
     if not known:
@@ -150,7 +150,7 @@ def write_notebook(notebook: dict[str, Any], path: Path) -> None:
     """Write as Jupyter does (one-space indent, lists of lines), whole or not at all."""
     import nbformat
 
-    from vae_course._files import write_whole
+    from vae_course.files import write_whole
 
     text = nbformat.writes(nbformat.from_dict(notebook), version=4)
     write_whole(path, f"{text}\n".encode())

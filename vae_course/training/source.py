@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from vae_course import _loop
+from vae_course.training import loop
 
 Batches = Iterator[tuple[Tensor, ...]]
 
@@ -18,15 +18,15 @@ class InMemory:
     r"""Tensors that lie in memory, on the model's device; a batch is one gather."""
 
     def __init__(self, model: nn.Module, images: Tensor, labels: Tensor | None, batch_size: int):
-        self.tensors = _loop.on_model_device(model, images=images, labels=labels)
+        self.tensors = loop.on_model_device(model, images=images, labels=labels)
         self.batch_size = batch_size
         self.steps = math.ceil(len(images) / batch_size)
 
     def shuffled(self, generator: torch.Generator) -> Batches:
-        return _loop.shuffled(self.tensors, self.batch_size, generator)
+        return loop.shuffled(self.tensors, self.batch_size, generator)
 
     def in_order(self) -> Batches:
-        return _loop.in_order(self.tensors, self.batch_size)
+        return loop.in_order(self.tensors, self.batch_size)
 
     def identity(self) -> list[Tensor]:
         r"""What a checkpoint's fingerprint is taken of."""
@@ -49,7 +49,7 @@ class Streamed:
             raise ValueError("the DataLoader gives no batch: is its data set empty?")
         self.loader, self.steps = loader, len(loader)
         self.batch_size = loader.batch_size
-        self.device = _loop.device_of(model)
+        self.device = loop.device_of(model)
         self.latest = torch.empty(0)
 
     def shuffled(self, generator: torch.Generator) -> Batches:
@@ -60,7 +60,7 @@ class Streamed:
         for batch in self.loader:
             tensors = tuple(batch) if isinstance(batch, list | tuple) else (batch,)
             names = ("images", "labels", *(f"item {n + 1}" for n in range(2, len(tensors))))
-            _loop.check_tensors(**dict(zip(names, tensors, strict=False)))
+            loop.check_tensors(**dict(zip(names, tensors, strict=False)))
             self.latest = tensors[0]
             yield tuple(tensor.to(self.device) for tensor in tensors)
 
@@ -79,7 +79,7 @@ def source(
     r"""Raises: TypeError, ValueError if no batches can be taken from it."""
     if not isinstance(images, DataLoader):
         return InMemory(model, images, labels, batch_size)
-    _loop.check_model(model)
+    loop.check_model(model)
     if labels is not None:
         raise ValueError(
             "got labels beside a DataLoader; let its data set return (image, label) instead"

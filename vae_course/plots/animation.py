@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from vae_course._pictures import as_array, checked_pixels
+from vae_course.plots.pictures import as_array, checked_pixels
 
 __all__ = ["animation", "frames_of", "show_animation", "there_and_back"]
 

@@ -9,7 +9,7 @@ import os
 import urllib.request
 from pathlib import Path
 
-from vae_course._files import (
+from vae_course.files import (
     DataError,
     cache_folder,
     disk_is_full,

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from vae_course._files import write_whole
+from vae_course.files import write_whole
 
 FORMAT = "vae-course checkpoint 1"
 

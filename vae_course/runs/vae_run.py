@@ -18,24 +18,24 @@ from accelerate import Accelerator
 from torch import nn
 from tqdm import tqdm
 
-from vae_course import _vae_card
-from vae_course._loop import NotFinite, check_finite
-from vae_course._resume import fingerprint
-from vae_course._vae_objective import (
+from vae_course.data import ImageData, binarize
+from vae_course.models import VAE
+from vae_course.runs import vae_card
+from vae_course.runs.vae_objective import (
     Objective,
     Settings,
     initialize_as_published,
     make_optimizers,
 )
-from vae_course.checkpoints import (
+from vae_course.training.checkpoints import (
     CheckpointError,
     read_checkpoint,
     remove_remains,
     write_checkpoint,
 )
-from vae_course.data import ImageData, binarize
-from vae_course.history import History
-from vae_course.models import VAE
+from vae_course.training.history import History
+from vae_course.training.loop import NotFinite, check_finite
+from vae_course.training.resume import fingerprint
 
 
 class Run:
@@ -171,7 +171,7 @@ class Run:
         self.seconds, self.commands = found.state["seconds"], found.state["commands"]
 
     def save_model(self, out: Path) -> dict:
-        return _vae_card.save_model(self, out)
+        return vae_card.save_model(self, out)
 
 
 def stored_settings(out: Path) -> Settings:

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from vae_course.doctor._probe import FUNCTIONS, MARK
+from vae_course.admin.doctor._probe import FUNCTIONS, MARK
 
 PROBE_SECONDS = 300  # a first import from a slow disk
 _MODULES = {"pillow": "PIL", "scikit-learn": "sklearn"}
@@ -53,7 +53,7 @@ class Install:
     """Where the course is, how it was installed, and what its packages answered."""
 
     def __init__(self) -> None:
-        self.package = Path(__file__).resolve().parent.parent
+        self.package = Path(__file__).resolve().parents[2]
         self.project: dict[str, Any] = {}
         self.root: Path | None = None  # the checkout that the package is imported from
         if (found := project_in(self.package.parent)) is not None:

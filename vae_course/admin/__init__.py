@@ -1,0 +1,1 @@
+r"""The house's keepers: doctor, notebooks, stamp."""

@@ -1,0 +1,1 @@
+r"""Long trainings: `vae-course train`."""
