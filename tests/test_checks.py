@@ -162,6 +162,16 @@ class TestCheck:
         wrong = checks.exercise("pca_reconstruct").with_slips("not-centred")
         assert quiet("pca_reconstruct", wrong, 4) == quiet("pca_reconstruct", wrong, 4)
 
+    def test_the_lesson_goes_on_with_the_own_function_or_the_reference(self):
+        reference = checks.exercise("compression_ratio").reference
+
+        def own(image_shape, latent_dim):
+            return reference(image_shape, latent_dim)
+
+        assert quiet("compression_ratio", own)[0].function is own
+        for other in (None, lambda *args: 1.0, 5):
+            assert quiet("compression_ratio", other)[0].function is reference
+
     def test_value_instead_of_function(self):
         verdict, text = quiet("mse_per_image", torch.zeros(3))
         assert verdict.status == "error" and "without calling it" in verdict.hint

@@ -1,7 +1,8 @@
 r"""What the student reads: one box, no traceback."""
 
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 WIDTH = 78
 _TITLES = {
@@ -28,6 +29,7 @@ class Verdict:
     mistake   identifier of the recognised mistake ("a+b" for two at once), or None
     hint      the sentence shown: it names the slip, not the solution
     example   one input with what was expected and what came, or ""
+    function  the student's own if it passed, else the reference: a lesson goes on with it
     """
 
     exercise: str
@@ -35,6 +37,7 @@ class Verdict:
     mistake: str | None = None
     hint: str = ""
     example: str = ""
+    function: Callable | None = field(default=None, repr=False, compare=False)
 
     @property
     def passed(self) -> bool:

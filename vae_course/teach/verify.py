@@ -16,7 +16,6 @@ import os
 import sys
 import tempfile
 import types
-from dataclasses import asdict
 from typing import Any
 
 from vae_course import checks
@@ -188,7 +187,8 @@ class Judge:
             points, why = 0.0, str(error).strip("\n┌─ ").partition("\n")[0]
         except BaseException as error:
             points, why = 0.0, f"{type(error).__name__}: {str(error)[:200]}"
-        return {"points": points, "why": why, "verdicts": [asdict(v) for v in self.verdicts]}
+        plain = [{k: v for k, v in vars(v).items() if k != "function"} for v in self.verdicts]
+        return {"points": points, "why": why, "verdicts": plain}
 
     def _check(self, name: str, function) -> None:
         exercise = checks.exercise(name)

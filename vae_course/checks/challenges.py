@@ -1,0 +1,144 @@
+r"""Challenges: train a model of your own, and see how far it is from a chapter's target.
+
+    checks.challenge("01")           # prints the task
+    checks.challenge("01", model)    # measures the model: passed, or how far, and where it loses
+
+Each chapter has one short function below. Its docstring is the task as the student reads it; it
+measures a trained model and returns the score, alone or with a sentence on where the model loses:
+
+    @_challenge("01", target=0.011, unit="squared error a pixel on unseen digits", better="lower")
+    def _chapter01(model):
+        r'''Train an autoencoder with a code of at most 16 numbers on the 4,000 training digits.'''
+        images = data.load_images("mnist-5k").test_images
+        error = losses.mse_per_image(images, model.reconstruct(images))
+        return error.mean(), f"The worst digit has an error of {error.max():.3f}."
+"""
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+__all__ = ["CHALLENGES", "Challenge", "Result", "challenge"]
+
+SEED = 0  # of the noise that a measurement draws: the same model always gets the same score
+_WIDTH = 78
+
+
+@dataclass(frozen=True)
+class Challenge:
+    r"""What is asked of a chapter's model.
+
+    measure(model) → the score, or (score, where the model loses); it is called without gradients,
+    with the model in evaluation mode. `challenge` does everything else.
+    """
+
+    chapter: str
+    task: str
+    target: float
+    unit: str
+    better: Literal["lower", "higher"]
+    measure: Callable[[Any], Any]
+
+    def reached(self, score: float) -> bool:
+        return score <= self.target if self.better == "lower" else score >= self.target
+
+    @property
+    def goal(self) -> str:
+        bound = "at most" if self.better == "lower" else "at least"
+        return f"{bound} {self.target:.4g} {self.unit}"
+
+
+@dataclass(frozen=True)
+class Result:
+    r"""What a challenge found: `passed`, `score` (None without a model), `target`, `loses`."""
+
+    challenge: Challenge
+    status: Literal["task", "passed", "not yet", "error"]
+    score: float | None = None
+    loses: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.status == "passed"
+
+    @property
+    def target(self) -> float:
+        return self.challenge.target
+
+    def __str__(self) -> str:
+        asked, name = self.challenge, f"challenge {self.challenge.chapter}"
+        title, paragraphs = {
+            "task": (f"▷ {name}", [asked.task, f"Target: {asked.goal}."]),
+            "passed": (f"✓ {name}: passed", []),
+            "not yet": (f"✗ {name}: not there yet", []),
+            "error": (f"! {name}: the model could not be measured", [self.loses]),
+        }[self.status]
+        if self.score is not None:
+            distance = abs(self.score - self.target)
+            missing = "" if self.passed else f" {distance:.3g} is missing."
+            paragraphs = [f"{self.score:.4g}; asked for: {asked.goal}.{missing}", self.loses]
+        lines = [f"┌─ {title}"]
+        for paragraph in "\n".join(filter(None, paragraphs)).splitlines():
+            lines += ["│  " + line for line in textwrap.wrap(paragraph, _WIDTH - 3) or [""]]
+        return "\n".join([*lines, "└─"])
+
+    __repr__ = __str__
+
+    def _ipython_display_(self) -> None:
+        r"""Nothing: the box was printed already."""
+
+
+CHALLENGES: dict[str, Challenge] = {}
+
+
+def _challenge(chapter: str, *, target: float, unit: str, better: Literal["lower", "higher"]):
+    r"""Makes a challenge of a function that measures a model; its docstring is the task."""
+
+    def register(measure: Callable) -> Callable:
+        task = inspect.cleandoc(measure.__doc__ or "")
+        CHALLENGES[chapter] = Challenge(chapter, task, target, unit, better, measure)
+        return measure
+
+    return register
+
+
+def challenge(chapter: str, model: Any = None) -> Result:
+    r"""Measure a trained model against the chapter's target; print and return the result.
+
+    Without a model it prints the task. Random numbers, the grad mode and the model's training mode
+    are left as they were.
+
+    Raises: ValueError for a chapter without a challenge.
+    """
+    name = f"{chapter:02d}" if isinstance(chapter, int) else str(chapter)
+    if name not in CHALLENGES:
+        known = ", ".join(sorted(CHALLENGES)) or "none yet"
+        raise ValueError(f"chapter {name!r} has no challenge; there are: {known}")
+    asked = CHALLENGES[name]
+    result = Result(asked, "task") if model is None or model is ... else _measure(asked, model)
+    print(f"{result}\n", end="")
+    return result
+
+
+def _measure(asked: Challenge, model: Any) -> Result:
+    training = isinstance(model, nn.Module) and model.training
+    if training:
+        model.eval()
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.default_generator.manual_seed(SEED)
+            found = asked.measure(model)
+    except Exception as error:
+        kind = f"A {type(model).__name__} came, and measuring it raised {type(error).__name__}"
+        return Result(asked, "error", None, f"{kind}: {str(error)[:300]}\n{asked.task}")
+    finally:
+        if training:
+            model.train()
+    score, loses = found if isinstance(found, tuple) else (found, "")
+    score = float(score)
+    return Result(asked, "passed" if asked.reached(score) else "not yet", score, loses)
