@@ -139,14 +139,14 @@ def point_to(url, files):
     from sklearn.datasets._base import RemoteFileMetadata
     from torchvision import datasets
 
-    from vae_course.data import image_files, text
+    from vae_course.data import mnist, text
 
     def remote(name):
         return RemoteFileMetadata(name, url + name, sha256(files[name]))
 
     idx = [(name, hashlib.md5(data).hexdigest()) for name, data in files.items() if "idx" in name]
     return [
-        (image_files, "_COUNTS", COUNTS),
+        (mnist, "_COUNTS", COUNTS),
         (datasets.FashionMNIST, "mirrors", [url]),
         (datasets.FashionMNIST, "resources", idx),
         (text, "_SHAKESPEARE", url + "input.txt"),

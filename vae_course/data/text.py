@@ -13,9 +13,11 @@ from vae_course.files import (
     DataError,
     cache_folder,
     disk_is_full,
+    own_path,
     prepare_folder,
     write_whole,
 )
+from vae_course.require import kind
 
 TEXT_SETS = ("python-docs", "shakespeare")
 
@@ -43,11 +45,13 @@ def load_text(
     Raises: ValueError if the name is neither a set nor a file; DataError, with what to do, if the
         text can't be had.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(f"name is {kind(name)}; expected a set's name or the path of a text file")
     if name == "python-docs":
         return _python_docs()
     if name == "shakespeare":
-        return _shakespeare(cache_folder() if folder is None else Path(folder).expanduser())
-    path = Path(name).expanduser()
+        return _shakespeare(cache_folder() if folder is None else own_path(folder))
+    path = own_path(name)
     if path.is_file():
         return _own_file(path)
     close = difflib.get_close_matches(str(name).lower().replace("_", "-"), TEXT_SETS, n=1)
