@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from vae_course.plots import diagrams
 from vae_course.plots.latent_map import latent_map
 from vae_course.plots.pictures import (
     CSS_DPI,
@@ -43,6 +44,7 @@ __all__ = [
     "MARKERS",
     "PALETTE",
     "curves",
+    "diagrams",
     "image_grid",
     "latent_map",
     "show",
@@ -66,8 +68,7 @@ def show(figure: Figure | Image.Image, *, alt: str) -> None:
             'figure shows, such as alt="Two falling curves: the test loss stays above the train '
             'loss after epoch 5."'
         )
-    if isinstance(figure, Axes):
-        figure = figure.figure
+    figure = getattr(figure, "figure", figure)  # of axes, or of a diagram
     if not isinstance(figure, (Figure, Image.Image)):
         raise TypeError(
             f"show got a {type(figure).__name__}; expected a matplotlib Figure, as plt.subplots "
