@@ -9,15 +9,19 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 from fault_tools import FIT, damages, wait_for
 from torch_tools import assert_same_checkpoint, elbo_loss, seeded, small_vae, weights
-from vae_course.training import fit
+from vae_course import losses
+from vae_course.training import checkpoints, fit
 from vae_course.training.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 
 
@@ -77,7 +81,8 @@ def test_an_interrupted_epoch_is_trained_again_as_it_would_have_been(images, tmp
 
     path = tmp_path / "run.safetensors"
     options = {"epochs": 4, "batch_size": 16, "progress": False, "checkpoint": path}
-    assert fit(small_vae(), stops_in_epoch_three, images, **options).interrupted
+    with pytest.raises(KeyboardInterrupt):
+        fit(small_vae(), stops_in_epoch_three, images, **options)
     resumed = small_vae()
     train(resumed, images, path)
     assert torch.equal(weights(whole), weights(resumed))
@@ -106,9 +111,210 @@ def test_tied_weights_and_buffers_are_stored(tmp_path):
     model, other, path = tied(), tied(), tmp_path / "tied.safetensors"
     model(torch.rand(5, 3))  # moves the running averages
     write_checkpoint(path, model=model, state={})
-    read_checkpoint(path).restore(model=other)
+    read_checkpoint(path).restore(model=other)  # without an optimizer: weights only
     for name, value in model.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]), name
+
+
+# ------------------------------------------------- what decides the result beside the weights
+
+
+def make_scheduler(kind, optimizer):
+    schedulers = torch.optim.lr_scheduler
+    return {
+        "cosine": lambda: schedulers.CosineAnnealingLR(optimizer, T_max=12),
+        "steps": lambda: schedulers.MultiStepLR(optimizer, [2, 5, 9]),
+        "one cycle": lambda: schedulers.OneCycleLR(optimizer, max_lr=0.01, total_steps=12),
+        "warm-up": lambda: schedulers.SequentialLR(
+            optimizer,
+            [schedulers.LinearLR(optimizer, 0.1, total_iters=4),
+             schedulers.ExponentialLR(optimizer, 0.9)],
+            milestones=[4],
+        ),
+    }[kind]()  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["cosine", "steps", "one cycle", "warm-up"])
+def test_a_scheduler_goes_on_too(images, tmp_path, kind):
+    def part(epochs, path):
+        model = small_vae()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+        train(model, images, path, epochs=epochs, optimizer=optimizer, clip=5.0,
+              scheduler=make_scheduler(kind, optimizer))  # fmt: skip
+        return weights(model)
+
+    path = tmp_path / "run.safetensors"
+    part(2, path)
+    assert torch.equal(part(4, path), part(4, None))
+
+
+def test_another_scheduler_is_refused(images, tmp_path):
+    path, model = tmp_path / "run.safetensors", small_vae()
+    for milestone, words in ((4, None), (5, "scheduler")):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [milestone])
+        options = {"optimizer": optimizer, "scheduler": scheduler}
+        if words is None:
+            train(model, images, path, epochs=1, **options)
+        else:
+            assert words in refused(images, path, **options, model=model)
+
+
+def jittered(generator):
+    r"""A loss whose augmentation has random numbers of its own."""
+
+    def loss(model, image):
+        if isinstance(generator, torch.Generator):
+            shift = torch.rand((), generator=generator).item()
+        else:
+            shift = generator.random()
+        return elbo_loss(model, (image + 0.1 * shift).clamp(0, 1))
+
+    return loss
+
+
+OWN = {
+    "torch": lambda: jittered(seeded(3)),
+    "numpy": lambda: jittered(np.random.default_rng(3)),
+    "numpy, of old": lambda: jittered(np.random.RandomState(3)),
+    "python": lambda: jittered(random.Random(3)),
+    "numpy, for all": lambda: jittered(np.random),
+    "python, for all": lambda: jittered(random),
+}
+
+
+@pytest.mark.parametrize("make", OWN.values(), ids=OWN)
+def test_random_numbers_of_an_augmentation_go_on(images, tmp_path, make):
+    def part(epochs, path):
+        model = small_vae()
+        options = {"epochs": epochs, "batch_size": 16, "progress": False, "checkpoint": path}
+        fit(model, make(), images, **options)
+        return weights(model)
+
+    path = tmp_path / "run.safetensors"
+    part(2, path)
+    assert torch.equal(part(4, path), part(4, None))
+
+
+@pytest.mark.parametrize("place", ["loader", "sampler", "data set"])
+def test_a_loader_with_a_generator_of_its_own_goes_on(images, tmp_path, place):
+    class Noisy(TensorDataset):
+        noise = None
+
+        def __getitem__(self, index):
+            image = super().__getitem__(index)[0]
+            return image if self.noise is None else image * torch.rand((), generator=self.noise)
+
+    def part(epochs, path):
+        dataset, own = Noisy(images), seeded(5)
+        if place == "data set":
+            dataset.noise = own
+            loader = DataLoader(dataset, batch_size=16, shuffle=True)
+        elif place == "sampler":
+            sampler = RandomSampler(dataset, generator=own)
+            loader = DataLoader(dataset, batch_size=16, sampler=sampler)
+        else:
+            loader = DataLoader(dataset, batch_size=16, shuffle=True, generator=own)
+        model = small_vae()
+        train(model, loader, path, epochs=epochs)
+        return weights(model)
+
+    path = tmp_path / "run.safetensors"
+    part(2, path)
+    assert torch.equal(part(4, path), part(4, None))
+
+
+class WarmUp:
+    r"""β rises with each call of the loss; the count is nowhere but here."""
+
+    def __init__(self):
+        self.step = 0
+
+    def __call__(self, model, image):
+        self.step += model.training
+        logits, mean, log_var = model(image)
+        return losses.negative_elbo(logits, image, mean, log_var, beta=min(1, self.step / 10))
+
+
+def counting_closure():
+    step = 0
+
+    def loss(model, image):
+        nonlocal step
+        step += 1
+        return elbo_loss(model, image) * min(1, step / 10)
+
+    return loss
+
+
+def rate_by_hand(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+    def loss(model, image):
+        optimizer.param_groups[0]["lr"] *= 0.9
+        return elbo_loss(model, image)
+
+    return {"loss": loss, "optimizer": optimizer}
+
+
+def unknown_scheduler(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    return {"optimizer": optimizer, "after_epoch": lambda *_: scheduler.step()}
+
+
+def counting_model(model):
+    model.calls = 0
+
+    def loss(model, image):
+        model.calls += 1
+        return elbo_loss(model, image)
+
+    return {"loss": loss}
+
+
+OUTSIDE = {
+    "an object": (lambda model: {"loss": WarmUp()}, "loss.step changed from 0 to 3"),
+    "a closure": (lambda model: {"loss": counting_closure()}, "loss: step changed from 0 to 3"),
+    "the model": (counting_model, "model.calls changed from 0 to 3"),
+    "rate by hand": (rate_by_hand, "settings were changed by hand"),
+    "scheduler": (unknown_scheduler, "pass it as scheduler=…"),
+}
+
+
+@pytest.mark.parametrize("make, words", OUTSIDE.values(), ids=OUTSIDE)
+def test_what_can_not_be_stored_is_said_at_once_and_not_resumed_from(
+    images, tmp_path, make, words
+):
+    path = tmp_path / "run.safetensors"
+
+    def start(model, epochs):
+        options = {"loss": elbo_loss, **make(model)}
+        options |= {"batch_size": 16, "progress": False, "checkpoint": path}
+        return fit(model, options.pop("loss"), images, epochs=epochs, **options)
+
+    with pytest.warns(RuntimeWarning, match="will not be resumed from") as warned:
+        start(small_vae(), 2)
+    assert len(warned) == 1 and words in str(warned[0].message)
+    with pytest.raises(CheckpointError) as caught:
+        start(small_vae(), 4)
+    assert words in str(caught.value) and "read_checkpoint(path).restore" in str(caught.value)
+    other = small_vae(hidden=6)
+    read_checkpoint(path).restore(model=other)  # the weights alone
+
+
+def test_generators_in_workers_are_out_of_reach(images, tmp_path):
+    dataset = TensorDataset(images)
+    dataset.noise = seeded(5)
+    loader = DataLoader(dataset, batch_size=20, num_workers=1)
+    with pytest.warns(RuntimeWarning, match="copied into the DataLoader's workers"):
+        train(small_vae(), loader, tmp_path / "run.safetensors", epochs=1)
+
+
+def test_no_message_advises_to_delete_the_only_copy():
+    for file in Path(checkpoints.__file__).parent.glob("*.py"):
+        said = file.read_text("utf-8").lower()
+        assert said.count("delete") == said.count("delete the unfinished files"), file
 
 
 # ------------------------------------------------------------------------- refused
@@ -152,7 +358,7 @@ def test_flipped_bits_in_between_are_noticed(stored):
 def test_a_truncated_file_is_refused(images, stored, share):
     content = stored.read_bytes()
     stored.write_bytes(content[: int(share * len(content))])
-    assert "delete it to start again" in refused(images, stored)
+    assert "give another path to start again" in refused(images, stored)
 
 
 def test_a_pickle_in_disguise_is_refused_and_never_unpickled(images, tmp_path):
@@ -194,7 +400,8 @@ def test_another_optimizer_is_refused(images, stored):
 @pytest.mark.parametrize("options, word", [
     ({"seed": 1}, "seed 0, this one has 1"),
     ({"batch_size": 8}, "batch_size 16"),
-    ({"learning_rate": 0.1}, "learning_rate"),
+    ({"learning_rate": 0.1}, "optimizer"),
+    ({"clip": 0.1}, "clip"),
     ({"epochs": 1}, "holds 2 epochs already"),
 ])  # fmt: skip
 def test_other_settings_are_refused(images, stored, options, word):

@@ -11,7 +11,7 @@ from torch.distributions import Normal
 from torch_tools import seeded, weights
 from vae_course import gan, models
 from vae_course._gan_networks import MovingAverage
-from vae_course.training import TrainingDiverged
+from vae_course.training import TrainingDiverged, TrainingInterrupted
 
 LOG4 = math.log(4)
 
@@ -226,7 +226,7 @@ def ring_game(*, seed=0, epochs=2, **options):
 
 def test_history_holds_the_game_and_both_networks_learn():
     generator, discriminator, history = ring_game()
-    assert history.columns == ["epoch", "d_loss", "d_real", "d_fake", "g_loss"]
+    assert history.columns == ["epoch", "d_loss", "g_loss", "d_real", "d_fake"]
     assert 0 < history.last["d_fake"] < 1 and 0 < history.last["d_real"] < 1
     torch.manual_seed(5)
     assert not torch.equal(weights(generator), weights(gan.point_generator(3, hidden=8)))
@@ -341,13 +341,25 @@ def test_penalty_counts_in_the_whole_training():
     assert losses[1] - losses[0] == pytest.approx(2 * penalty, rel=1e-4)
 
 
-def test_interrupted_by_hand_it_keeps_the_networks(capsys):
+def test_interrupted_by_hand_it_keeps_the_networks():
     def stop(epoch, generator, history):
         raise KeyboardInterrupt
 
-    history = ring_game(epochs=5, after_epoch=stop)[2]
-    assert history.interrupted and len(history) == 1
-    assert "interrupted in epoch 1/5" in capsys.readouterr().out
+    with pytest.raises(TrainingInterrupted, match="interrupted in epoch 1/5") as caught:
+        ring_game(epochs=5, after_epoch=stop)
+    assert caught.value.history.interrupted and len(caught.value.history) == 1
+
+
+def test_it_plays_with_the_steps_that_students_write(monkeypatch):
+    calls = []
+
+    def spied(name, step):
+        return lambda *args, **options: calls.append(name) or step(*args, **options)
+
+    for name in ("discriminator_step", "generator_step"):
+        monkeypatch.setattr(gan, name, spied(name, getattr(gan, name)))
+    ring_game(epochs=1, batch_size=100)
+    assert calls == ["discriminator_step", "generator_step"] * 3
 
 
 def test_divergence_is_said_with_its_epoch_and_what_to_do():

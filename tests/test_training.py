@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from torch_tools import seeded, small_vae, weights
-from vae_course import losses, models, training
-from vae_course.training import TrainingDiverged, evaluate, fit, loop
+from vae_course import data, losses, models, training
+from vae_course.training import History, TrainingDiverged, TrainingInterrupted, core, evaluate, fit
 
 
 @pytest.fixture
@@ -42,6 +42,8 @@ class Shift(nn.Module):
         return image + self.weight
 
 
+X = torch.rand(8, 1)
+OTHER = Shift()
 def standing_still(model):
     return torch.optim.SGD(model.parameters(), lr=0.0)
 
@@ -121,24 +123,30 @@ class TestInterrupt:
 
         return loss
 
-    def test_keeps_model_and_history(self, images, capsys):
+    def interrupted(self, number, images, **options):
         model = models.DenseAutoencoder(2, hidden=8)
         before = weights(model)
-        history = fit(model, self.stopped_at_call(7), images, epochs=9, batch_size=16)  # 4 steps
-        assert history.interrupted
-        assert history["epoch"] == [1]
+        with pytest.raises(TrainingInterrupted) as caught:
+            fit(model, self.stopped_at_call(number), images, epochs=9, batch_size=16, **options)
+        assert isinstance(caught.value, KeyboardInterrupt)  # so that Run All stops
         assert not torch.equal(weights(model), before)
-        out = capsys.readouterr().out
-        assert out == (
-            f"interrupted in epoch 2/9, model kept · train loss {history.last['train_loss']:.2f}\n"
-        )
+        return str(caught.value), caught.value.history
 
-    def test_in_the_first_epoch(self, images, capsys):
-        model = models.DenseAutoencoder(2, hidden=8)
-        history = fit(model, self.stopped_at_call(2), images, epochs=9, batch_size=16)
-        assert history.interrupted
-        assert len(history) == 0
-        assert capsys.readouterr().out == "interrupted in epoch 1/9, model kept\n"
+    def test_goes_on_to_the_caller_with_model_and_history_kept(self, images):
+        said, history = self.interrupted(7, images)  # 4 steps an epoch
+        assert history.interrupted and history["epoch"] == [1]
+        loss = history.last["train_loss"]
+        assert said == f"interrupted in epoch 2/9, model kept · train loss {loss:.2f}"
+
+    def test_a_history_of_ones_own_keeps_the_rows(self, images):
+        mine = History()
+        _, history = self.interrupted(7, images, history=mine)
+        assert history is mine and len(mine) == 1
+
+    def test_in_the_first_epoch(self, images):
+        said, history = self.interrupted(2, images)
+        assert history.interrupted and len(history) == 0
+        assert said == "interrupted in epoch 1/9, model kept"
         with pytest.raises(IndexError, match="not one epoch"):
             _ = history.last
         with pytest.raises(ValueError, match="not one epoch"):
@@ -147,6 +155,130 @@ class TestInterrupt:
     def test_uninterrupted_says_so(self, images):
         model = models.DenseAutoencoder(2, hidden=8)
         assert not fit(model, reconstruction_loss, images, epochs=1, progress=False).interrupted
+
+
+class TestAgain:
+    """A second call on the same model: other random numbers, the history goes on."""
+
+    def orders(self, *calls):
+        seen, model, histories = [], Shift(), []
+
+        def loss(model, image):
+            seen.append((image.flatten().tolist(), torch.rand(1).item(), random.random()))
+            return model(image).mean()
+
+        for options in calls:
+            options = {"epochs": 1, "batch_size": 8, "progress": False, **options}
+            histories.append(fit(model, loss, torch.arange(16.0)[:, None], **options))
+        return seen, histories
+
+    def test_repeats_neither_order_nor_noise(self):
+        seen, _ = self.orders({}, {}, {})
+        for part in range(3):
+            assert len({str(batch[part]) for batch in seen}) == 6
+
+    def test_two_such_calls_on_a_new_model_give_the_same_again(self):
+        assert self.orders({}, {})[0] == self.orders({}, {})[0]
+        assert self.orders({}, {})[0] != self.orders({}, {"seed": 1})[0]
+
+    def test_an_interrupted_epoch_counts(self):
+        model, seen = Shift(), []
+
+        def loss(model, image):
+            seen.append(image.flatten().tolist())
+            if len(seen) == 1:
+                raise KeyboardInterrupt
+            return model(image).mean()
+
+        options = {"epochs": 1, "batch_size": 8, "progress": False}
+        with pytest.raises(KeyboardInterrupt):
+            fit(model, loss, torch.arange(16.0)[:, None], **options)
+        fit(model, loss, torch.arange(16.0)[:, None], **options)
+        assert seen[0] != seen[1]
+
+    def test_a_history_goes_on(self):
+        mine = History()
+        _, histories = self.orders({"history": mine, "epochs": 2}, {"history": mine})
+        assert histories == [mine, mine] and mine["epoch"] == [1, 2, 3]
+
+    def test_a_history_with_rows_and_a_checkpoint_are_refused(self, tmp_path):
+        mine = History([{"epoch": 1, "train_loss": 1.0}])
+        with pytest.raises(ValueError, match="which has its own"):
+            self.orders({"history": mine, "checkpoint": tmp_path / "c.safetensors"})
+
+
+class TestRecipes:
+    """A scheduler, a clipped gradient, early stopping, a last batch of one."""
+
+    def test_a_scheduler_steps_once_a_batch(self):
+        model, rates = Shift(), []
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+
+        def loss(model, image):
+            rates.append(optimizer.param_groups[0]["lr"])
+            return model(image).mean()
+
+        fit(model, loss, torch.rand(12, 1), epochs=2, batch_size=4, optimizer=optimizer,
+            scheduler=scheduler, progress=False)  # fmt: skip
+        assert rates == pytest.approx([1 / n for n in range(1, 7)])
+
+    @pytest.mark.parametrize("clip, moved", [(None, 3.0), (0.5, 0.5), (100.0, 3.0)])
+    def test_a_gradient_is_shortened(self, clip, moved):
+        model = Shift()
+        fit(model, lambda model, image: 3 * model(image).mean(), torch.rand(4, 1), epochs=1,
+            optimizer=torch.optim.SGD(model.parameters(), lr=1.0), clip=clip,
+            progress=False)  # fmt: skip
+        assert model.weight.item() == pytest.approx(-moved, rel=1e-4)
+
+    def losses(self, values, **options):
+        model, values = Shift(), iter(values)
+
+        def loss(model, image):
+            found = model(image).mean() * 0
+            return found if model.training else found + next(values)
+
+        held_out = {"validation_images": X[:2], **options}
+        return fit(model, loss, X, epochs=9, patience=2, progress=False, **held_out)
+
+    def test_patience_waits_for_a_lower_validation_loss(self):
+        history = self.losses([5.0, 3.0, 4.0, 2.5, 2.6, 2.5, 1.0])
+        assert history["validation_loss"] == pytest.approx([5.0, 3.0, 4.0, 2.5, 2.6, 2.5])
+
+    def test_patience_watches_validation_before_test(self):
+        history = self.losses([1, 9, 1, 8, 1, 7, 1], test_images=X[:2])  # both in turn
+        assert history["validation_loss"] == [1, 1, 1] and history["test_loss"] == [9, 8, 7]
+
+    def test_patience_without_anything_to_watch(self):
+        with pytest.raises(ValueError, match="pass validation_images"):
+            self.losses([], validation_images=None)
+
+    def test_test_batches_are_no_larger_than_those_of_training(self):
+        sizes = set()
+
+        def loss(model, image):
+            sizes.add(len(image))
+            return model(image).mean()
+
+        fit(Shift(), loss, torch.rand(30, 1), epochs=1, batch_size=7, progress=False,
+            test_images=torch.rand(300, 1))  # fmt: skip
+        assert max(sizes) == 7
+
+    def test_a_last_batch_of_one_and_batch_normalization(self):
+        model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+        with pytest.raises(ValueError, match=r"batch holds a single image.*another batch_size"):
+            fit(model, lambda model, image: model(image).mean(), torch.rand(9, 3), epochs=1,
+                batch_size=4, progress=False)  # fmt: skip
+
+    def test_one_epoch_is_the_loop_of_fit(self, images):
+        by_hand, by_fit = small_vae(), small_vae()
+        optimizer = core.adam(by_hand, 1e-3)
+        with core.random_numbers(by_hand, 0):
+            batches = data.batches(images, batch_size=16, generator=seeded(0))
+            means = training.one_epoch(by_hand, elbo_loss, batches, optimizer)
+        history = fit(by_fit, elbo_loss, images, epochs=1, batch_size=16, progress=False)
+        assert torch.equal(weights(by_hand), weights(by_fit))
+        assert history.last == {"epoch": 1} | {f"train_{k}": v for k, v in means.items()}
 
 
 class TestDiverged:
@@ -179,7 +311,7 @@ class TestDiverged:
         error, _ = self.fit_with_losses([math.nan], images=images)
         assert "images outside [0, 1]: they run from -0.5 to 2.5" in str(error)
         error, _ = self.fit_with_losses([math.nan], images=images * math.nan)
-        assert "run from nan to nan" in str(error)
+        assert "the images: they hold NaN" in str(error)
 
     def test_names_the_learning_rate_of_the_optimizer_in_use(self, images):
         model = models.DenseAutoencoder(2, hidden=8)
@@ -204,15 +336,15 @@ class TestDiverged:
 
     def test_reading_the_losses_late_finds_the_same_step(self):
         """As on a GPU, where losses are read 50 at a time."""
-        averages = loop.Averages(Shift(), stop_at_nan=True)
+        averages = core.Averages(Shift(), stop_at_nan=True)
         averages.read_every = 50
         for value in (1.0, 2.0, math.nan, 4.0):
             averages.add({"loss": torch.tensor(value)}, 8)
-        with pytest.raises(loop.NotFinite) as caught:
+        with pytest.raises(core.NotFinite) as caught:
             averages.means()
         assert caught.value.step == 3
 
-        averages = loop.Averages(Shift(), stop_at_nan=True)
+        averages = core.Averages(Shift(), stop_at_nan=True)
         averages.read_every = 2
         for value, count in ((1.0, 8), (2.0, 8), (4.0, 2)):
             averages.add({"loss": torch.tensor(value)}, count)
@@ -450,11 +582,17 @@ def test_count_parameters():
     assert training.count_parameters(model) == 3 * 2 + 2 * 3 + 3
 
 
-X = torch.rand(8, 1)
-OTHER = Shift()
 BAD_ARGUMENTS = {
-    "no epochs": ({"epochs": 0}, ValueError, "epochs=0"),
-    "no batch": ({"batch_size": 0}, ValueError, "batch_size=0"),
+    "no epochs": ({"epochs": 0}, ValueError, "epochs is 0"),
+    "no batch": ({"batch_size": 0}, ValueError, "batch_size is 0"),
+    "half an epoch": ({"epochs": 0.5}, TypeError, "epochs is 0.5"),
+    "no clipping": ({"clip": 0}, ValueError, "clip is 0"),
+    "no history": ({"history": []}, TypeError, "history is a list"),
+    "a scheduler without its optimizer": (
+        {"scheduler": torch.optim.lr_scheduler.ConstantLR(torch.optim.SGD([X], lr=1))},
+        ValueError, "another optimizer's",
+    ),
+    "no scheduler": ({"scheduler": 0.1}, TypeError, "scheduler is a float"),
     "data set": ({"images": type("D", (), {"train_images": X})()}, TypeError, r"\.train_images"),
     "array": ({"images": X.numpy()}, TypeError, "images is a ndarray.*as_tensor"),
     "no images": ({"images": X[:0]}, ValueError, r"images has shape \(0, 1\)"),

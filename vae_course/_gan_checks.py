@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_course.require import check_numbers, check_seed, check_tensors, check_whole, kind
-from vae_course.training import loop
+from vae_course.training import core
 
 
 def check_logits(**logits: Tensor) -> None:
@@ -28,7 +28,7 @@ def check_step(optimizer: object, plays: nn.Module, watches: nn.Module, **tensor
     for network, right in (plays, isinstance(plays, nn.Module)), (watches, callable(watches)):
         if not right or isinstance(network, type):
             raise TypeError(f"a network is {kind(network)}; expected an nn.Module")
-    loop.check_optimizer(optimizer, plays)
+    core.check_optimizer(optimizer, plays)
     check_batch(**tensors)
 
 

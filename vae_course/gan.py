@@ -5,7 +5,6 @@ B images, D latent dimensions. Generators return pixels in [0, 1], discriminator
 positive where an image looks real. The ring of Gaussians of notebook 06 lives in `_rings.py`.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -28,8 +27,8 @@ from vae_course._rings import (
     ring_of_gaussians,
 )
 from vae_course.require import check_numbers
-from vae_course.training import TrainingDiverged, loop
-from vae_course.training.history import History
+from vae_course.training import History, NotFinite, core
+from vae_course.training.source import source
 
 __all__ = [
     "Generator",
@@ -111,9 +110,14 @@ def discriminator_step(
     """
     check_step(optimizer, discriminator, generator, real=real, latent=latent)
     check_numbers(r1=r1, least=0)
-    terms = _discriminator_terms(generator, discriminator, real, latent, r1)
-    _update(optimizer, terms["loss"])
-    return terms["loss"].item()
+    with torch.no_grad():  # the generator is a given here: .detach() on its images does as well
+        fake = generator(latent)
+    check_images(real, fake)
+    loss = discriminator_loss(discriminator(real), discriminator(fake))
+    if r1:
+        loss = loss + r1 * r1_penalty(discriminator, real)
+    _update(optimizer, loss)
+    return loss.item()
 
 
 def generator_step(
@@ -133,22 +137,15 @@ def generator_step(
     return loss.item()
 
 
-def _discriminator_terms(generator, discriminator, real, latent, r1) -> dict[str, Tensor]:
-    with torch.no_grad():  # the generator is a given here: .detach() on its images does as well
-        fake = generator(latent)
-    check_images(real, fake)
-    real_logits, fake_logits = discriminator(real), discriminator(fake)
-    loss = discriminator_loss(real_logits, fake_logits)
-    if r1:
-        loss = loss + r1 * r1_penalty(discriminator, real)
-    means = {"real": real_logits.sigmoid().mean(), "fake": fake_logits.sigmoid().mean()}
-    return {"loss": loss, **means}
-
-
 def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    if not loss.isfinite():  # before it changes the weights
+        raise NotFinite(f"the loss became {loss.item()}")
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+
+
+CAUSES = "  - log(sigmoid(logits)) of a discriminator that is sure: compute losses from logits\n"
 
 
 def fit_gan(
@@ -167,11 +164,13 @@ def fit_gan(
     seed: int = 0,
     progress: bool = True,
     after_epoch: Callable[[int, nn.Module, History], object] | None = None,
+    history: History | None = None,
 ) -> History:
     r"""Train both networks in place, one step each per batch, and return the history of the game.
 
     The history has, per epoch, the averages d_loss and g_loss (nats), and d_real and d_fake: the
-    probability "real" that the discriminator gives to real and to generated images.
+    probability "real" that the discriminator gives to real and to generated images (up to 1,000
+    of each) at the end of the epoch.
 
     latent_dim: by default the generator's own
     learning_rate, betas: of Adam, for both; discriminator_rate: a rate of its own for the
@@ -179,70 +178,53 @@ def fit_gan(
     r1: weight γ of the penalty on the discriminator's slope at real images, see `r1_penalty`
     average: 0.999, say, trains as ever, but hands over (to you and to after_epoch) a generator
         with the moving average of the weights: each step, 0.999 of it stays
-    seed: the same seed gives the same result twice on one machine. The random numbers drawn
-        outside are left alone.
-    after_epoch(epoch, generator, history): finds the generator in eval mode, with random numbers
-        of its own.
-    Ctrl-C: training ends, the networks stay as they are, and history.interrupted is True.
+    seed, after_epoch(epoch, generator, history), history and Ctrl-C: as in `training.fit`
 
     Shapes: images (N, …), pixels in [0, 1] if they are images; moved to the generator's device
     Raises: TrainingDiverged once a loss is NaN or infinite; ValueError or TypeError on arguments
         that cannot be trained with, such as images of another range or shape.
     """
-    (images,) = loop.on_model_device(generator, images=images)
+    data = source(generator, images, None, batch_size)
     latent_dim = check_settings(generator, discriminator, latent_dim, r1, seed,
                                 epochs=epochs, batch_size=batch_size)  # fmt: skip
-    with torch.no_grad(), loop.aside(generator, seed):
-        check_images(images, generator(torch.zeros(1, latent_dim, device=images.device)))
+    device = core.device_of(generator)
+    with torch.no_grad(), core.evaluating(generator, seed):
+        check_images(data.pixels(), generator(torch.zeros(1, latent_dim, device=device)))
     rates = learning_rate, learning_rate if discriminator_rate is None else discriminator_rate
-    g_optimizer = loop.adam(generator, rates[0], betas=betas)
-    d_optimizer = loop.adam(discriminator, rates[1], betas=betas)
-    both = nn.ModuleList([generator, discriminator])
+    g_optimizer = core.adam(generator, rates[0], betas=betas)
+    d_optimizer = core.adam(discriminator, rates[1], betas=betas)
     smooth = MovingAverage(generator, average)
+    history = History() if history is None else history
+    both, seed = nn.ModuleList([generator, discriminator]), core.seed_after(generator, seed)
     shuffling = torch.Generator().manual_seed(seed)
-    history, epoch, steps = History(), 0, math.ceil(len(images) / batch_size)
 
-    with loop.around_training(both, seed, progress, epochs * steps) as bar:
-        try:
-            for epoch in range(1, epochs + 1):
-                bar.set_description(f"epoch {epoch}/{epochs}")
-                both.train()
-                d_means, g_means = (loop.Averages(both, stop_at_nan=True) for _ in range(2))
-                for (real,) in loop.shuffled([images], batch_size, shuffling):
-                    latent = torch.randn(len(real), latent_dim, device=real.device)
-                    terms = _discriminator_terms(generator, discriminator, real, latent, r1)
-                    d_means.add(terms, len(real))  # a NaN stops here, before the weights change
-                    _update(d_optimizer, terms["loss"])
+    def one_epoch(epoch: int, tick: core.Tick) -> dict[str, float]:
+        averages = core.Averages(generator)
+        for (real,) in tick(data.shuffled(shuffling)):
+            latent = torch.randn(len(real), latent_dim, device=device)
+            d_loss = discriminator_step(generator, discriminator, d_optimizer, real, latent, r1=r1)
+            latent = torch.randn(len(real), latent_dim, device=device)
+            g_loss = generator_step(generator, discriminator, g_optimizer, latent)
+            averages.add({"d_loss": d_loss, "g_loss": g_loss}, len(real))
+            smooth.add(generator)
+        return {"epoch": epoch, **averages.means(), **opinions()}
 
-                    latent = torch.randn(len(real), latent_dim, device=real.device)
-                    loss = generator_loss(discriminator(generator(latent)))
-                    g_means.add({"loss": loss}, len(real))
-                    _update(g_optimizer, loss)
-                    smooth.add(generator)
-                    bar.update()
-                row = {"epoch": epoch, **d_means.means("d_"), **g_means.means("g_")}
-                loop.check_finite(both, row, steps)
-                history.rows.append(row)
-                if after_epoch is not None:
-                    with smooth.shown(generator), loop.aside(both, seed):
-                        after_epoch(epoch, generator, history)
-        except KeyboardInterrupt:
-            history.interrupted = True
-        except loop.NotFinite as found:
-            raise _diverged(found, epoch, steps, max(rates), history) from None
-    smooth.put(generator)
-    if history.interrupted:
-        print(f"interrupted in epoch {epoch}/{epochs}, networks kept")
-    return history
+    def opinions() -> dict[str, float]:
+        real = data.pixels()[:1000]
+        with torch.no_grad(), core.evaluating(both, seed):
+            fake = generator(torch.randn(len(real), latent_dim, device=device))
+            means = [discriminator(images).sigmoid().mean().item() for images in (real, fake)]
+        return dict(zip(("d_real", "d_fake"), means, strict=True))
 
+    def after(epoch: int) -> None:
+        with smooth.shown(generator):
+            after_epoch(epoch, generator, history)
 
-def _diverged(found, epoch, steps, rate, history) -> TrainingDiverged:
-    message = (
-        f"{found} in epoch {epoch}, step {found.step} of {steps}. Likely causes:\n"
-        f"  - a learning rate is too high: the larger one is {rate:g}, try {rate / 10:g}\n"
-        "  - log(sigmoid(logits)) of a discriminator that is sure: compute losses from logits\n"
-        "The epochs completed before are in the exception's .history"
-    )
-    return TrainingDiverged(
-        message, epoch=epoch, step=found.step, learning_rate=rate, history=history
-    )
+    try:
+        return core.train_epochs(
+            one_epoch, both, epochs=epochs, steps=data.steps, seed=seed, history=history,
+            learning_rate=lambda: max(rates), causes=lambda: CAUSES, progress=progress,
+            after_epoch=after_epoch and after,
+        )  # fmt: skip
+    finally:
+        smooth.put(generator)

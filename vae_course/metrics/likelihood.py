@@ -13,7 +13,8 @@ from torch import Tensor
 from vae_course.losses import bernoulli_nll, check_pixels, gaussian_kl, gaussian_log_prob
 from vae_course.models import VAE, ConditionalVAE
 from vae_course.require import check_numbers, check_seed, check_tensors, check_whole, kind
-from vae_course.training.loop import aside, device_of, on_model_device
+from vae_course.training.core import device_of, evaluating
+from vae_course.training.source import on_model_device
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def elbo(
     check_seed(seed)
     parts: list[tuple[Tensor, Tensor]] = []
     data = _labelled(model, images, labels)
-    with aside(model, seed):
+    with evaluating(model, seed):
         for image, label in _batches(data, batch_size):
             mean, log_var = model.encode(image)  # (B, D)
             nll = torch.zeros(len(image), device=image.device)
@@ -101,7 +102,7 @@ def importance_bound(
     data = _labelled(model, images, labels)
     bounds = torch.empty(len(images), device=device_of(model))
     start_of_batch = 0
-    with aside(model, seed):
+    with evaluating(model, seed):
         for image, label in _batches(data, max(1, rows // at_once)):
             check_pixels(image)
             mean, log_var = model.encode(image)  # (B, D)
@@ -134,7 +135,7 @@ def latent_codes(model: VAE, images: Tensor, *, batch_size: int = 1000) -> tuple
     r"""Mean and log-variance of q(z | image) for all images, in eval mode: (N, …) → two (N, D)."""
     check_whole(batch_size=batch_size)
     (images,) = _ready(model, images=images)
-    with aside(model, seed=0):
+    with evaluating(model, seed=0):
         codes = [model.encode(batch) for batch in images.split(batch_size)]
     mean, log_var = (torch.cat(part) for part in zip(*codes, strict=True))
     return mean, log_var

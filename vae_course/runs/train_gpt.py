@@ -11,8 +11,9 @@ import dataclasses
 
 import torch
 
+from vae_course.runs import GO_ON
 from vae_course.runs.gpt_run import Run, Settings, mean_loss
-from vae_course.training.resume import GO_ON, device_watched
+from vae_course.training.resume import device_watched
 
 __all__ = ["PRESETS", "Run", "Settings", "mean_loss", "settings_from", "train_and_save"]
 

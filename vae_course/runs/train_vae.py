@@ -12,9 +12,10 @@ import dataclasses
 from pathlib import Path
 
 from vae_course.data import load_images
+from vae_course.runs import GO_ON
 from vae_course.runs.vae_objective import Settings
 from vae_course.runs.vae_run import Run, stored_settings
-from vae_course.training.resume import GO_ON, device_watched
+from vae_course.training.resume import device_watched
 
 __all__ = ["DEFAULTS", "Run", "Settings", "settings_from", "train_and_save"]
 

@@ -33,8 +33,8 @@ from vae_course.training.checkpoints import (
     remove_remains,
     write_checkpoint,
 )
+from vae_course.training.core import NotFinite, check_finite
 from vae_course.training.history import History
-from vae_course.training.loop import NotFinite, check_finite
 from vae_course.training.resume import fingerprint
 
 

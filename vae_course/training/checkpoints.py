@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from vae_course.files import write_whole
 
@@ -42,30 +45,46 @@ class Checkpoint:
         self,
         *,
         model: nn.Module,
-        optimizer: Optimizers = (),
-        generators: Mapping[str, torch.Generator] | None = None,
+        optimizer: Optimizers | None = None,
+        scheduler: LRScheduler | None = None,
+        generators: Mapping[str, Any] | None = None,
     ) -> None:
-        r"""Put everything back in place: model, optimizers, generators, torch's random numbers.
+        r"""Put everything back in place: model, optimizers, scheduler, all random numbers.
 
+        Without an optimizer only the weights are restored.
         Raises: CheckpointError if the checkpoint belongs to another model or optimizer; then
         nothing has been changed.
         """
-        optimizers = _listed(optimizer)
         self._check_weights(model.state_dict())
+        if optimizer is None:
+            model.load_state_dict(self._below("model"))
+            return
+        optimizers = _listed(optimizer)
         self._check_optimizers(optimizers)
         for name in generators or {}:
-            if f"generator/{name}" not in self.tensors:
+            if f"generator/{name}" not in self.tensors and name not in self.state["streams"]:
                 raise self._foreign(f"it holds no random numbers named {name!r}")
+        if scheduler is not None and not self.state.get("scheduler"):
+            raise self._foreign("it holds no scheduler")
         model.load_state_dict(self._below("model"))
         for index, held in enumerate(optimizers):
             groups = self._groups(index)
             held.load_state_dict({"state": self._moments(index), "param_groups": groups})
+        if scheduler is not None:
+            scheduler.load_state_dict(_like(scheduler.state_dict(), self.state["scheduler"]))
         for name, generator in (generators or {}).items():
-            generator.set_state(self.tensors[f"generator/{name}"])
+            if isinstance(generator, torch.Generator):
+                generator.set_state(self.tensors[f"generator/{name}"])
+            else:
+                set_stream(generator, self.state["streams"][name])
+        for name, generator in (("python", random), ("numpy", np.random)):
+            set_stream(generator, self.state["streams"][name])
         torch.set_rng_state(self.tensors["random/cpu"])
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
         if device.type == "cuda" and "random/cuda" in self.tensors:
             torch.cuda.set_rng_state(self.tensors["random/cuda"], device)
+        if device.type == "mps" and "random/mps" in self.tensors:
+            torch.mps.set_rng_state(self.tensors["random/mps"])
 
     def _below(self, prefix: str) -> dict[str, Tensor]:
         start = f"{prefix}/"
@@ -102,8 +121,8 @@ class Checkpoint:
 
     def _foreign(self, what: str) -> CheckpointError:
         return CheckpointError(
-            f"{self.path} is the checkpoint of another training: {what}. Give another path, or "
-            "delete the file to start again"
+            f"{self.path} is the checkpoint of another training: {what}. Give another path to "
+            "start again; this file stays as it is"
         )
 
 
@@ -112,12 +131,14 @@ def write_checkpoint(
     *,
     model: nn.Module,
     optimizer: Optimizers = (),
-    generators: Mapping[str, torch.Generator] | None = None,
+    scheduler: LRScheduler | None = None,
+    generators: Mapping[str, Any] | None = None,
     state: Mapping[str, Any],
 ) -> None:
     r"""Store a training at this moment, in place of an earlier checkpoint at `path`.
 
-    optimizer: one, or several; state: anything JSON can hold (epoch, log, settings).
+    optimizer: one, or several; generators: of torch, NumPy or Python, beside the global ones
+    state: anything JSON can hold (epoch, log, settings)
     Raises: OSError if the file can't be written; the earlier checkpoint is then still there.
     """
     state = dict(state)
@@ -130,15 +151,23 @@ def write_checkpoint(
             tensors |= {f"{start}/{key}": value for key, value in moments.items()}
         held_groups = {"class": type(held).__name__, "groups": inside["param_groups"]}
         state["optimizers"].append(held_groups)
+    if scheduler is not None:
+        state["scheduler"] = scheduler.state_dict()
+    state["streams"] = {"python": stream(random), "numpy": stream(np.random)}
     for name, generator in (generators or {}).items():
-        tensors[f"generator/{name}"] = generator.get_state()
+        if isinstance(generator, torch.Generator):
+            tensors[f"generator/{name}"] = generator.get_state()
+        else:
+            state["streams"][name] = stream(generator)
     tensors["random/cpu"] = torch.get_rng_state()
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     if device.type == "cuda":
         tensors["random/cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        tensors["random/mps"] = torch.mps.get_rng_state()
     # Copies of their own: safetensors refuses tensors that share memory (tied or sliced weights).
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    text = json.dumps(state)
+    text = json.dumps(state, default=lambda value: value.tolist())
     header = {"format": FORMAT, "state": text, "sha256": _digest(text, tensors)}
     try:
         write_whole(Path(path), save(tensors, header))
@@ -165,7 +194,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"{path} is no checkpoint, or damaged ({error}): delete it to start again"
+            f"{path} is no checkpoint, or damaged ({error}): give another path to start again"
         ) from None
     if header.get("format") != FORMAT:
         raise CheckpointError(
@@ -174,7 +203,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         )
     if header.get("sha256") != _digest(header.get("state", ""), tensors):
         raise CheckpointError(
-            f"{path} is damaged: its checksum does not match. Delete it to start again"
+            f"{path} is damaged: its checksum does not match. Give another path to start again"
         )
     return Checkpoint(path, json.loads(header["state"]), tensors)
 
@@ -184,6 +213,35 @@ def remove_remains(path: str | Path) -> None:
     path = Path(path)
     for part in path.parent.glob(f".{path.name}.*.part"):
         part.unlink(missing_ok=True)
+
+
+def stream(generator: Any) -> Any:
+    r"""Where a source of random numbers stands, as JSON can hold it; of NumPy's or Python's."""
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    if hasattr(generator, "getstate"):
+        return generator.getstate()
+    return generator.get_state(legacy=False)
+
+
+def set_stream(generator: Any, state: Any) -> None:
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif hasattr(generator, "setstate"):
+        version, numbers, gauss = state
+        generator.setstate((version, tuple(numbers), gauss))
+    else:
+        generator.set_state(state)
+
+
+def _like(own: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    r"""A scheduler's state as it was: JSON has made texts of the whole numbers that are keys."""
+    return {
+        name: type(own[name])({int(key): number for key, number in value.items()})
+        if isinstance(value, dict) and isinstance(own.get(name), dict)
+        else value
+        for name, value in stored.items()
+    }
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:

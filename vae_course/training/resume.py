@@ -1,16 +1,29 @@
-r"""What `fit(checkpoint=…)` does with the file: go on from it, and write it after each epoch."""
+r"""What `fit(checkpoint=…)` does with the file: go on from it, and write it after each epoch.
+
+A training is more than weights and optimizer. Whatever else decides the result is either stored
+(the scheduler, random numbers, generators found in the loss, the model or the DataLoader) or named,
+and then the file is not resumed from (a counter in the loss, a learning rate changed by hand).
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import inspect
+import json
+import random
 import re
-from collections.abc import Iterator
+import types
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from vae_course.training.checkpoints import (
     CheckpointError,
@@ -20,11 +33,12 @@ from vae_course.training.checkpoints import (
 )
 from vae_course.training.history import History
 
-GO_ON = (  # a long run, from the command line
-    "A checkpoint in --out is kept: give the same command with --resume to go on from it, and "
-    "with --device cpu if the device stays away."
-)
+Generators = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+
 _LOST = re.compile(r"(CUDA|HIP|XPU|MPS|NCCL|cuDNN|CUBLAS)( \w+)? error", re.IGNORECASE)
+_LIBRARIES = {"numpy", "scipy", "torch", "torchvision", "vae_course"}  # keep no state
+_DEPTH = 8  # attributes of attributes that are looked into
+_ITEMS = 50  # entries of a list or dict that are looked at
 
 
 class DeviceLost(OSError):
@@ -47,72 +61,210 @@ def device_watched(go_on: str) -> Iterator[None]:
 
 
 class Resumable:
-    r"""A training and its checkpoint file; with path None nothing is read or written."""
+    r"""A training by `fit` and its checkpoint file."""
 
     def __init__(
         self,
-        path: str | Path | None,
+        path: str | Path,
         data: list[Tensor],
         *,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
+        scheduler: torch.optim.lr_scheduler.LRScheduler | None,
         shuffling: torch.Generator,
         history: History,
+        loss: Callable,
+        images: Tensor | DataLoader,
         settings: dict[str, Any],
     ):
-        self.path = None if path is None else Path(path)
-        self.model, self.optimizer, self.history = model, optimizer, history
-        self.generators = {"shuffling": shuffling}
-        self.settings = {} if path is None else {"data": fingerprint(*data), **settings}
+        self.path = Path(path)
+        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        self.history = history
+        roots = {"loss": loss, "images": images if isinstance(images, DataLoader) else None}
+        self.look = lambda: inside(roots, model, known=(optimizer, scheduler, history, shuffling))
+        found, self.counters = self.look()
+        self.generators = {"shuffling": shuffling, **found}
+        self.settings = plain(
+            {"data": fingerprint(*data), **settings}
+            | {"optimizer": _described(optimizer), "scheduler": _described(scheduler)}
+        )
+        self.outside, self.warned = self._out_of_reach(images), False
+        self.go_on = (
+            f"The epochs completed are in {self.path}: make the same call again to go on after "
+            "them, with the model on the CPU if the device stays away."
+        )
 
     def start(self, epochs: int) -> int:
         r"""How many epochs are done already. Raises: CheckpointError, OSError."""
-        if self.path is None:
-            return 0
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {self.path.parent} for the checkpoint")
         remove_remains(self.path)
         if not self.path.exists():
             return 0
         found = read_checkpoint(self.path)
-        self._compare(found.state.get("settings"), len(found.state.get("rows", [])), epochs)
-        found.restore(model=self.model, optimizer=self.optimizer, generators=self.generators)
+        self._compare(found.state, epochs)
+        found.restore(
+            model=self.model, optimizer=self.optimizer, scheduler=self.scheduler,
+            generators=self.generators,
+        )  # fmt: skip
         self.history.rows.extend(found.state["rows"])
         return len(self.history.rows)
 
-    def _compare(self, stored: dict[str, Any] | None, done: int, epochs: int) -> None:
-        if stored is None or stored.keys() != self.settings.keys():
-            raise CheckpointError(f"{self.path} was not written by fit(); give another path")
+    def _compare(self, state: dict[str, Any], epochs: int) -> None:
+        stored, done = state.get("settings"), len(state.get("rows", []))
+        if not isinstance(stored, dict) or stored.keys() != self.settings.keys():
+            raise CheckpointError(
+                f"{self.path} was not written by fit(), or not by this version of it; give "
+                "another path"
+            )
         for name, value in self.settings.items():
             if stored[name] != value:
                 raise CheckpointError(
                     f"{self.path} belongs to a training with {name} {stored[name]}, this one has "
-                    f"{value}: give another path, or delete the file to start again"
+                    f"{value}: make the same call as before, or give another path"
                 )
+        if reason := state.get("outside"):
+            raise CheckpointError(
+                f"{self.path} can't be resumed from as if nothing had been: {reason}. Its weights "
+                "can be used: training.checkpoints.read_checkpoint(path).restore(model=model)"
+            )
         if done > epochs:
             raise CheckpointError(
                 f"{self.path} holds {done} epochs already, more than epochs={epochs}: ask for "
-                "more, or delete the file to start again"
+                "more, or give another path"
             )
-
-    def device_watched(self):
-        r"""A context in which a lost device gets a message that says what is kept."""
-        if self.path is None:
-            return device_watched("fit(checkpoint=…) would have kept the epochs completed.")
-        return device_watched(
-            f"The epochs completed are in {self.path}: make the same call again to go on after "
-            "them, with the model on the CPU if the device stays away."
-        )
 
     def save(self) -> None:
-        if self.path is not None:
-            write_checkpoint(
-                self.path,
-                model=self.model,
-                optimizer=self.optimizer,
-                generators=self.generators,
-                state={"settings": self.settings, "rows": self.history.rows},
+        r"""Raises: OSError; the earlier file is then still there."""
+        if not self.warned and (reason := self.outside or self._changed()):
+            self.outside, self.warned = reason, True
+            warnings.warn(
+                f"{self.path} will not be resumed from: {reason}", RuntimeWarning, stacklevel=4
             )
+        write_checkpoint(
+            self.path, model=self.model, optimizer=self.optimizer, scheduler=self.scheduler,
+            generators=self.generators,
+            state={"settings": self.settings, "rows": self.history.rows, "outside": self.outside},
+        )  # fmt: skip
+
+    def _out_of_reach(self, images: Tensor | DataLoader) -> str | None:
+        if self.scheduler is None and getattr(self.optimizer.step, "_wrapped_by_lr_sched", False):
+            return (
+                "the optimizer has a scheduler that fit doesn't know; pass it as scheduler=…, then "
+                "it steps once a batch and is stored"
+            )
+        copied = [name for name in self.generators if name.startswith("images.dataset")]
+        if copied and images.num_workers:
+            return (
+                f"{copied[0]} is copied into the DataLoader's workers, where nobody can read it; "
+                "use num_workers=0, or torch's own random numbers, which each epoch seeds anew"
+            )
+        return None
+
+    def _changed(self) -> str | None:
+        found, counters = self.look()
+        for name, value in counters.items():
+            if self.counters.get(name, value) != value:
+                return (
+                    f"{name} changed from {self.counters[name]} to {value} during the training, "
+                    "and fit can't put it back; keep it in the model, as a buffer "
+                    "(register_buffer), which is stored"
+                )
+        before = self.settings["optimizer"]
+        if self.scheduler is None and plain(_described(self.optimizer)) != before:
+            return (
+                "the optimizer's settings were changed by hand during the training; use a "
+                "scheduler of torch.optim.lr_scheduler, and pass it as scheduler=…"
+            )
+        if new := [name for name in found if name not in self.generators]:
+            return f"{new[0]} came up during the training; make it before"
+        return None
+
+
+def inside(
+    roots: dict[str, object], model: nn.Module, known: tuple[object, ...]
+) -> tuple[dict[str, object], dict[str, float]]:
+    r"""Generators, and numbers that may be counters, of all that training calls: by their path.
+
+    Looked for in attributes, in lists and dicts, and in the variables that a function uses.
+    """
+    generators: dict[str, object] = {}
+    numbers: dict[str, float] = {}
+    seen = {id(thing) for thing in known if thing is not None}
+
+    def look(name: str, thing: object, depth: int = 0) -> None:
+        if isinstance(thing, bool | str | bytes | type | types.ModuleType | Tensor | np.ndarray):
+            return
+        if isinstance(thing, int | float):
+            numbers[name] = thing
+            return
+        if thing is None or depth > _DEPTH or id(thing) in seen or _of_a_library(thing):
+            return
+        seen.add(id(thing))
+        if isinstance(thing, Generators):
+            generators[name] = thing
+            return
+        for part, value in _parts(thing):
+            look(f"{name}{part}", value, depth + 1)
+
+    for name, module in model.named_modules():
+        seen.add(id(module))
+        for key, value in vars(module).items():
+            if not key.startswith("_") and key != "epochs_begun":
+                look(".".join(filter(None, ("model", name, key))), value)
+    for name, root in roots.items():
+        look(name, root)
+    return generators, numbers
+
+
+def _of_a_library(thing: object) -> bool:
+    module = getattr(thing, "__module__", None) or ""
+    return isinstance(thing, types.FunctionType) and module.split(".")[0] in _LIBRARIES
+
+
+def _parts(thing: object) -> Iterator[tuple[str, object]]:
+    if isinstance(thing, list | tuple):
+        yield from ((f"[{index}]", value) for index, value in enumerate(thing[:_ITEMS]))
+    elif isinstance(thing, dict):
+        yield from ((f"[{key!r}]", value) for key, value in list(thing.items())[:_ITEMS])
+    elif isinstance(thing, functools.partial):
+        yield from (("", thing.func), ("", thing.args), ("", thing.keywords))
+    elif isinstance(thing, types.MethodType):
+        yield from (("", thing.__self__), ("", thing.__func__))
+    elif isinstance(thing, types.FunctionType):
+        try:
+            used = inspect.getclosurevars(thing)
+        except ValueError:  # a variable that has no value yet
+            return
+        yield from ((f": {key}", value) for key, value in used.nonlocals.items())
+        yield from ((f": {key}", value) for key, value in used.globals.items())
+        yield from ((f"({key})", value) for key, value in (thing.__kwdefaults__ or {}).items())
+        yield from ((f"({index})", value) for index, value in enumerate(thing.__defaults__ or ()))
+    elif not isinstance(thing, nn.Module) and hasattr(thing, "__dict__"):
+        yield from ((f".{key}", value) for key, value in vars(thing).items() if key != "_iterator")
+
+
+def _described(thing: object) -> dict[str, Any] | None:
+    r"""Class and settings of an optimizer or scheduler, without what it has learned."""
+    if thing is None:
+        return None
+    if isinstance(thing, torch.optim.Optimizer):
+        groups = [
+            {key: value for key, value in group.items() if key != "params"}
+            | {"parameters": len(group["params"])}
+            for group in thing.param_groups
+        ]
+        return {"class": type(thing).__name__, "groups": groups}
+    return {"class": type(thing).__name__, **thing.state_dict()}
+
+
+def plain(value: Any) -> Any:
+    r"""A value as it comes back from JSON, to be compared with one that does."""
+    return json.loads(json.dumps(value, default=_as_lists))
+
+
+def _as_lists(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else type(value).__name__
 
 
 def fingerprint(*tensors: Tensor) -> str:

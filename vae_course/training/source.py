@@ -3,13 +3,14 @@ r"""Where `fit` and `evaluate` take their batches from: tensors in memory, or a 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from vae_course.training import loop
+from vae_course.data import batches
+from vae_course.training import core
 
 Batches = Iterator[tuple[Tensor, ...]]
 
@@ -18,15 +19,16 @@ class InMemory:
     r"""Tensors that lie in memory, on the model's device; a batch is one gather."""
 
     def __init__(self, model: nn.Module, images: Tensor, labels: Tensor | None, batch_size: int):
-        self.tensors = loop.on_model_device(model, images=images, labels=labels)
+        self.tensors = on_model_device(model, images=images, labels=labels)
+        self.origin, self.labelled = images, labels is not None
         self.batch_size = batch_size
         self.steps = math.ceil(len(images) / batch_size)
 
     def shuffled(self, generator: torch.Generator) -> Batches:
-        return loop.shuffled(self.tensors, self.batch_size, generator)
+        return as_tuples(batches(*self.tensors, batch_size=self.batch_size, generator=generator))
 
     def in_order(self) -> Batches:
-        return loop.in_order(self.tensors, self.batch_size)
+        return as_tuples(batches(*self.tensors, batch_size=self.batch_size, shuffle=False))
 
     def identity(self) -> list[Tensor]:
         r"""What a checkpoint's fingerprint is taken of."""
@@ -47,41 +49,75 @@ class Streamed:
             )
         if len(loader) == 0:
             raise ValueError("the DataLoader gives no batch: is its data set empty?")
-        self.loader, self.steps = loader, len(loader)
-        self.batch_size = loader.batch_size
-        self.device = loop.device_of(model)
+        self.origin, self.steps, self.batch_size = loader, len(loader), loader.batch_size
+        self.device = core.device_of(model)
         self.latest = torch.empty(0)
 
     def shuffled(self, generator: torch.Generator) -> Batches:
-        r"""The loader's own order: its random numbers come from torch's, which `fit` has seeded."""
+        r"""The loader's own order: its random numbers are torch's, which `fit` has seeded."""
         return self.in_order()
 
     def in_order(self) -> Batches:
-        for batch in self.loader:
-            tensors = tuple(batch) if isinstance(batch, list | tuple) else (batch,)
+        for tensors in as_tuples(self.origin):
             names = ("images", "labels", *(f"item {n + 1}" for n in range(2, len(tensors))))
-            loop.check_tensors(**dict(zip(names, tensors, strict=False)))
+            check_tensors(**dict(zip(names, tensors, strict=False)))
             self.latest = tensors[0]
             yield tuple(tensor.to(self.device) for tensor in tensors)
 
     def identity(self) -> list[Tensor]:
         r"""Only sizes: reading every pixel would cost an epoch, and transforms may be random."""
-        return [torch.tensor([len(self.loader.dataset), self.steps])]
+        return [torch.tensor([len(self.origin.dataset), self.steps])]
 
     def pixels(self) -> Tensor:
         r"""The batch that was read last."""
         return self.latest
 
 
+Source = InMemory | Streamed
+
+
 def source(
     model: nn.Module, images: Tensor | DataLoader, labels: Tensor | None, batch_size: int
-) -> InMemory | Streamed:
+) -> Source:
     r"""Raises: TypeError, ValueError if no batches can be taken from it."""
     if not isinstance(images, DataLoader):
         return InMemory(model, images, labels, batch_size)
-    loop.check_model(model)
+    core.check_model(model)
     if labels is not None:
         raise ValueError(
             "got labels beside a DataLoader; let its data set return (image, label) instead"
         )
     return Streamed(model, images)
+
+
+def as_tuples(items: Iterable) -> Batches:
+    r"""Each batch as a tuple, whether it came as images alone or with labels."""
+    return (tuple(item) if isinstance(item, list | tuple) else (item,) for item in items)
+
+
+def on_model_device(model: nn.Module, **tensors: Tensor | None) -> list[Tensor]:
+    r"""The tensors that were given, on the model's device. Raises: TypeError, ValueError."""
+    check_tensors(**tensors)
+    core.check_model(model)
+    given = [tensor for tensor in tensors.values() if tensor is not None]
+    if not given:
+        raise TypeError(f"{next(iter(tensors))} is None; expected a torch.Tensor")
+    device = core.device_of(model, default=given[0].device)
+    return [tensor.to(device) for tensor in given]
+
+
+def check_tensors(**tensors: Tensor | None) -> None:
+    r"""Raises: TypeError unless all are tensors, ValueError unless they hold as many items."""
+    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    for name, tensor in given.items():
+        if not isinstance(tensor, Tensor):
+            inside = [n for n in ("train_images", "images") if hasattr(tensor, n)]
+            hint = f"pass its .{inside[0]}" if inside else "torch.as_tensor may convert it"
+            raise TypeError(f"{name} is {core.kind(tensor)}; expected a torch.Tensor: {hint}")
+        if tensor.dim() == 0 or len(tensor) == 0:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected at least one item")
+        if tensor.dtype == torch.uint8 and "images" in name:
+            raise ValueError(f"{name} are bytes; expected pixels in [0, 1]: images.float() / 255")
+    lengths = {name: len(tensor) for name, tensor in given.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"expected one label per image, got {lengths}")
