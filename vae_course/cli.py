@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from vae_course import __version__
-from vae_course.admin import doctor, stamp
+from vae_course.admin import doctor, stamp, start
 from vae_course.teach import parser as teach_parser
 
 
@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     doctor.add_command(commands)
     stamp.add_command(commands)
+    start.add_command(commands)
     teach_parser.add_to(commands, _example)
     return parser
 

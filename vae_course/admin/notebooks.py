@@ -110,8 +110,9 @@ def find_notebooks(names: Sequence[str] = (), *, folder: Path | None = None) -> 
 
 def _known(folder: Path | None) -> list[Path]:
     if folder is None:
-        checkout = Path(__file__).resolve().parents[2] / "notebooks"
-        folder = checkout if checkout.is_dir() else Path("notebooks")
+        package = Path(__file__).resolve().parents[1]  # a checkout, or an installed wheel
+        places = [package.parent / "notebooks", package / "_notebooks", Path("notebooks")]
+        folder = next((place for place in places if place.is_dir()), places[-1])
     known = sorted(path for path in folder.glob("*.ipynb") if not path.name.startswith("."))
     if not known:
         raise FileNotFoundError(
