@@ -38,14 +38,15 @@ def test_what_matters_is_caught_and_what_does_not_survives(tmp_path, monkeypatch
         "from vae_course.training.history import History\n\n"
         "def test_empty():\n    assert len(History()) == 0\n"
     )
-    path = folder / "vae_course" / "history.py"
+    path = folder / "vae_course" / "training" / "history.py"
     clean = path.read_text(encoding="utf-8")
     line = "    def __len__(self) -> int:\n        return len(self.rows)\n"
     assert clean.count(line) == 1
     wrong = line.replace("len(self.rows)", "len(self.rows) + 1")
     same = line.replace("len(self.rows)", "sum(1 for _ in self.rows)")
+    module = "training/history.py"
     found = [
-        mutations.caught_by(mutations.Fault("history.py", "", line, new), ["test_tiny.py"], folder)
+        mutations.caught_by(mutations.Fault(module, "", line, new), ["test_tiny.py"], folder)
         for new in (wrong, same)
     ]
     assert found == ["tests/test_tiny.py::test_empty", None]

@@ -1,16 +1,24 @@
 r"""Encoders, decoders and the autoencoders made of them.
 
-Shapes are written beside each line: B images, H = W = 28, D latent dimensions. Decoders return
-logits, never probabilities: `torch.sigmoid(logits)` are the pixels.
+Shapes are written beside each line: B images, C channels of H × W pixels (1, 28, 28 unless you say
+otherwise), D latent dimensions. A decoder's output is never pixels: what it means (logits, by
+default) is the model's likelihood to say, `model.likelihood`.
 """
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from vae_course import require
+from vae_course.losses import Bernoulli, Likelihood, Table, gaussian_kl, likelihood_of
 
 IMAGE_SHAPE = (1, 28, 28)
+
+# ------------------------------------------------------------------------ encoders and decoders
 
 
 def dense_encoder(outputs: int, *, hidden: int = 400, image_shape=IMAGE_SHAPE) -> nn.Sequential:
@@ -33,32 +41,63 @@ def dense_decoder(latent_dim: int, *, hidden: int = 400, image_shape=IMAGE_SHAPE
     )
 
 
-def conv_encoder(outputs: int, *, channels: int = 32) -> nn.Sequential:
+def halvings(channels: int, image_shape: Sequence[int]) -> list[tuple[int, int, int]]:
+    r"""Shapes on the way down, each half as high and wide, until a side is below 8.
+
+    From (1, 28, 28): (1, 28, 28), (32, 14, 14), (64, 7, 7). Channels double, up to eight times.
+    """
+    require.count(channels=channels, least=1)
+    depth, height, width = image_shape
+    if min(height, width) < 8:
+        raise ValueError(
+            f"image_shape is {tuple(image_shape)}; expected (C, H, W) with at least 8 × 8 pixels: "
+            "enlarge the images, or take a dense model"
+        )
+    shapes = [(depth, height, width)]
+    while min(height, width) >= 8:
+        height, width = height // 2, width // 2
+        shapes.append((channels * 2 ** min(len(shapes) - 1, 3), height, width))
+    return shapes
+
+
+def conv_encoder(outputs: int, *, channels: int = 32, image_shape=IMAGE_SHAPE) -> nn.Sequential:
     r"""Images to `outputs` numbers, 28 → 14 → 7 by strided convolutions (notebook 02)."""
-    return nn.Sequential(
-        nn.Conv2d(1, channels, kernel_size=4, stride=2, padding=1),  # (B, C, 14, 14)
-        nn.ReLU(),
-        nn.Conv2d(channels, 2 * channels, kernel_size=4, stride=2, padding=1),  # (B, 2C, 7, 7)
-        nn.ReLU(),
-        nn.Flatten(),  # (B, 2C · 49)
-        nn.Linear(2 * channels * 7 * 7, outputs),  # (B, outputs)
-    )
+    shapes = halvings(channels, image_shape)  # (1, 28, 28), (32, 14, 14), (64, 7, 7)
+    layers: list[nn.Module] = []
+    for (before, _, _), (after, _, _) in itertools.pairwise(shapes):
+        layers += [
+            nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1),  # half as high and wide
+            nn.ReLU(),
+        ]
+    layers += [
+        nn.Flatten(),  # (B, 64 · 7 · 7)
+        nn.Linear(math.prod(shapes[-1]), outputs),  # (B, outputs)
+    ]
+    return nn.Sequential(*layers)
 
 
-def conv_decoder(latent_dim: int, *, channels: int = 32) -> nn.Sequential:
+def conv_decoder(latent_dim: int, *, channels: int = 32, image_shape=IMAGE_SHAPE) -> nn.Sequential:
     r"""Latents to image logits, 7 → 14 → 28 by transposed convolutions (notebook 02).
 
     Kernel 4 with stride 2: every output pixel is touched by the same number of stamps, so no
     checkerboard is built in.
     """
-    return nn.Sequential(
-        nn.Linear(latent_dim, 2 * channels * 7 * 7),  # (B, 2C · 49)
+    shapes = halvings(channels, image_shape)[::-1]  # (64, 7, 7), (32, 14, 14), (1, 28, 28)
+    layers: list[nn.Module] = [
+        nn.Linear(latent_dim, math.prod(shapes[0])),  # (B, 64 · 7 · 7)
         nn.ReLU(),
-        nn.Unflatten(1, (2 * channels, 7, 7)),  # (B, 2C, 7, 7)
-        nn.ConvTranspose2d(2 * channels, channels, kernel_size=4, stride=2, padding=1),  # 14 × 14
-        nn.ReLU(),
-        nn.ConvTranspose2d(channels, 1, kernel_size=4, stride=2, padding=1),  # (B, 1, 28, 28)
-    )
+        nn.Unflatten(1, shapes[0]),  # (B, 64, 7, 7)
+    ]
+    for (before, _, _), (after, height, width) in itertools.pairwise(shapes):
+        odd = (height % 2, width % 2)  # a row and a column that halving had rounded off
+        layers += [
+            nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, output_padding=odd),
+            nn.ReLU(),  # (B, 32, 14, 14), (B, 1, 28, 28)
+        ]
+    return nn.Sequential(*layers[:-1])  # the last layer is linear
+
+
+# -------------------------------------------------------------------------------- autoencoders
 
 
 class Autoencoder(nn.Module):
@@ -67,12 +106,14 @@ class Autoencoder(nn.Module):
     Shapes: image (B, 1, 28, 28) → logits (B, 1, 28, 28); `encode` → (B, D).
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module):
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, *, image_shape=None):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.image_shape = image_shape
 
     def encode(self, image: Tensor) -> Tensor:
+        require.image_of(self.image_shape, image)
         return self.encoder(image)  # (B, D)
 
     def decode(self, latent: Tensor) -> Tensor:
@@ -84,25 +125,28 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(image))
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.decoder(self.encoder(image))  # logits (B, 1, 28, 28)
+        return self.decoder(self.encode(image))  # logits (B, 1, 28, 28)
 
 
 class DenseAutoencoder(Autoencoder):
     r"""784 → hidden → D → hidden → 784, the small dense autoencoder of notebook 01."""
 
-    def __init__(self, latent_dim: int, *, hidden: int = 400):
-        super().__init__(
-            dense_encoder(latent_dim, hidden=hidden), dense_decoder(latent_dim, hidden=hidden)
-        )
+    def __init__(self, latent_dim: int, *, hidden: int = 400, image_shape=IMAGE_SHAPE):
+        sizes = {"hidden": hidden, "image_shape": image_shape}
+        encoder, decoder = dense_encoder(latent_dim, **sizes), dense_decoder(latent_dim, **sizes)
+        super().__init__(encoder, decoder, image_shape=image_shape)
 
 
 class ConvAutoencoder(Autoencoder):
     r"""28 → 14 → 7 → D → 7 → 14 → 28, the convolutional autoencoder of notebook 02."""
 
-    def __init__(self, latent_dim: int, *, channels: int = 32):
-        super().__init__(
-            conv_encoder(latent_dim, channels=channels), conv_decoder(latent_dim, channels=channels)
-        )
+    def __init__(self, latent_dim: int, *, channels: int = 32, image_shape=IMAGE_SHAPE):
+        sizes = {"channels": channels, "image_shape": image_shape}
+        encoder, decoder = conv_encoder(latent_dim, **sizes), conv_decoder(latent_dim, **sizes)
+        super().__init__(encoder, decoder, image_shape=image_shape)
+
+
+# --------------------------------------------------------------------- variational autoencoders
 
 
 class GaussianSampling(nn.Module):
@@ -114,11 +158,7 @@ class GaussianSampling(nn.Module):
     """
 
     def forward(self, mean: Tensor, log_var: Tensor) -> Tensor:
-        if mean.shape != log_var.shape:
-            raise ValueError(
-                f"mean {tuple(mean.shape)} and log_var {tuple(log_var.shape)} differ; "
-                "expected one log-variance per mean"
-            )
+        require.same_shape(mean=mean, log_var=log_var, batch=False)
         noise = torch.randn_like(mean)  # (B, D): a fresh number for every image and dimension
         return mean + torch.exp(0.5 * log_var) * noise
 
@@ -126,46 +166,121 @@ class GaussianSampling(nn.Module):
 class VAE(nn.Module):
     r"""A variational autoencoder: the encoder outputs 2·D numbers, a mean and a log-variance.
 
-    Shapes: image (B, 1, 28, 28) → (logits (B, 1, 28, 28), mean (B, D), log_var (B, D)).
+    likelihood: what the decoder's output means (`losses.likelihood`), by default Bernoulli logits;
+        its own parameters, such as a learned σ, are trained with the weights
+    image_shape: (C, H, W); images of any other shape are refused. None lets all pass.
+
+    Shapes: image (B, 1, 28, 28) → (output (B, 1, 28, 28), mean (B, D), log_var (B, D)).
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, *, latent_dim: int):
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, *, latent_dim: int,
+        likelihood: Likelihood | None = None, image_shape: Sequence[int] | None = None,
+    ):  # fmt: skip
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.sampling = GaussianSampling()
+        self.likelihood = Bernoulli() if likelihood is None else likelihood
         self.latent_dim = latent_dim
+        self.image_shape = image_shape and tuple(image_shape)
 
     @classmethod
-    def dense(cls, latent_dim: int, *, hidden: int = 400) -> "VAE":
-        encoder = dense_encoder(2 * latent_dim, hidden=hidden)
-        return cls(encoder, dense_decoder(latent_dim, hidden=hidden), latent_dim=latent_dim)
+    def dense(
+        cls, latent_dim: int, *, hidden: int = 400,
+        image_shape=IMAGE_SHAPE, likelihood: Likelihood | None = None,
+    ) -> "VAE":  # fmt: skip
+        seen, said = network_shapes(likelihood, image_shape)
+        encoder = dense_encoder(2 * latent_dim, hidden=hidden, image_shape=seen)
+        decoder = dense_decoder(latent_dim, hidden=hidden, image_shape=said)
+        return cls(encoder, decoder, latent_dim=latent_dim,
+                   likelihood=likelihood, image_shape=image_shape)  # fmt: skip
 
     @classmethod
-    def conv(cls, latent_dim: int, *, channels: int = 32) -> "VAE":
-        encoder = conv_encoder(2 * latent_dim, channels=channels)
-        return cls(encoder, conv_decoder(latent_dim, channels=channels), latent_dim=latent_dim)
+    def conv(
+        cls, latent_dim: int, *, channels: int = 32,
+        image_shape=IMAGE_SHAPE, likelihood: Likelihood | None = None,
+    ) -> "VAE":  # fmt: skip
+        r"""For images of any size from 8 × 8: halved until a side is below 8, and doubled again."""
+        seen, said = network_shapes(likelihood, image_shape)
+        encoder = conv_encoder(2 * latent_dim, channels=channels, image_shape=seen)
+        decoder = conv_decoder(latent_dim, channels=channels, image_shape=said)
+        return cls(encoder, decoder, latent_dim=latent_dim,
+                   likelihood=likelihood, image_shape=image_shape)  # fmt: skip
+
+    @classmethod
+    def table(
+        cls, latent_dim: int, columns: Sequence[Likelihood | str], *, hidden: int = 128
+    ) -> "VAE":
+        r"""For rows of a table, (B, columns), each column under a likelihood of its own.
+
+        columns: such as ["gaussian:learned", "poisson", "categorical:3"], see `losses.Table`
+        """
+        rows = Table(columns)
+        return cls.dense(latent_dim, hidden=hidden, image_shape=(len(columns),), likelihood=rows)
 
     @classmethod
     def paper(cls) -> "VAE":
         r"""784-200-200-50 with tanh, the one-layer model of Burda et al. 2016 (appendix C)."""
         encoder = nn.Sequential(nn.Flatten(), *_tanh_layers(784, 200, 200, 2 * 50))
         decoder = nn.Sequential(*_tanh_layers(50, 200, 200, 784), nn.Unflatten(1, IMAGE_SHAPE))
-        return cls(encoder, decoder, latent_dim=50)
+        return cls(encoder, decoder, latent_dim=50, image_shape=IMAGE_SHAPE)
 
     def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Mean and log-variance of q(z | image), each (B, D)."""
-        mean, log_var = self.encoder(image).chunk(2, dim=1)
-        return mean, log_var
+        r"""Mean and log-variance of q(z | image), each (B, D), in float32 or finer."""
+        require.image_of(self.image_shape, image)
+        features = self.likelihood.features(image)  # the image itself, unless it holds classes
+        mean, log_var = self.encoder(_like_weights(self.encoder, features)).chunk(2, dim=1)
+        return require.common_floats(mean, log_var)
+
+    def output(self, latent: Tensor) -> Tensor:
+        r"""What the decoder says about latents (B, D); `likelihood` knows how to read it."""
+        return self.decoder(_like_weights(self.decoder, latent))  # (B, 1, 28, 28)
 
     def decode(self, latent: Tensor) -> Tensor:
-        r"""Pixels in [0, 1] for latents (B, D)."""
-        return torch.sigmoid(self.decoder(latent))  # (B, 1, 28, 28)
+        r"""What is shown of latents (B, D), the mean of p(x | z): pixels in [0, 1] by default."""
+        return self.likelihood.mean(self.output(latent))  # (B, 1, 28, 28)
+
+    def reconstruct(self, image: Tensor) -> Tensor:
+        r"""Images after the way through the middle of their codes: the same shape comes back."""
+        mean, _ = self.encode(image)
+        return self.decode(mean)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean, log_var = self.encode(image)  # (B, D) each
         latent = self.sampling(mean, log_var)  # (B, D)
-        return self.decoder(latent), mean, log_var
+        return self.output(latent), mean, log_var
+
+    def elbo_terms(self, image: Tensor, *label: Tensor) -> tuple[Tensor, Tensor]:
+        r"""The two parts of −ELBO for each image, one draw of z: reconstruction and KL in nats.
+
+        Shapes: image (B, …), for a `ConditionalVAE` also label (B,) → (B,) and (B,)
+        """
+        output, mean, log_var = self(image, *label)
+        return self.likelihood.nll(output, image), gaussian_kl(mean, log_var)
+
+    @torch.no_grad()
+    def sample(
+        self, count: int, *label: Tensor, noise: bool = False, generator: Generator | None = None
+    ) -> Tensor:
+        r"""New images: latents from N(0, I), decoded. A `ConditionalVAE` wants label (count,) too.
+
+        noise: draw from p(x | z) instead of showing its mean, as the model would have it
+        generator: the same seed, the same images
+        """
+        require.count(count=count)
+        require.generator(generator)
+        first = next(self.parameters())
+        place = first.device if generator is None else generator.device
+        latent = torch.randn(count, self.latent_dim, generator=generator, device=place)  # (N, D)
+        training = self.training
+        self.eval()
+        try:
+            output = self.output(latent.to(first.device), *label)
+        finally:
+            self.train(training)
+        shown = self.likelihood
+        return shown.sample(output, generator) if noise else shown.mean(output)
 
 
 class ConditionalVAE(VAE):
@@ -174,25 +289,45 @@ class ConditionalVAE(VAE):
     The encoder sees the image alone. Nothing is lost by that: the label can be read off the image,
     so q(z | x) may use it. The bound on log p(image | label) is the usual one.
 
-    Shapes: image (B, 1, 28, 28), label (B,) integers → (logits, mean (B, D), log_var (B, D))
+    Shapes: image (B, 1, 28, 28), label (B,) integers → (output, mean (B, D), log_var (B, D))
     Source: Kingma et al. 2014, model M2; Sohn et al. 2015.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, *, latent_dim: int, classes: int):
-        super().__init__(encoder, decoder, latent_dim=latent_dim)
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, *, latent_dim: int, classes: int,
+        likelihood: Likelihood | None = None, image_shape: Sequence[int] | None = None,
+    ):  # fmt: skip
+        super().__init__(encoder, decoder, latent_dim=latent_dim,
+                         likelihood=likelihood, image_shape=image_shape)  # fmt: skip
         self.classes = classes
 
     @classmethod
-    def dense(cls, latent_dim: int, *, classes: int = 10, hidden: int = 400) -> "ConditionalVAE":
-        encoder = dense_encoder(2 * latent_dim, hidden=hidden)
-        decoder = dense_decoder(latent_dim + classes, hidden=hidden)
-        return cls(encoder, decoder, latent_dim=latent_dim, classes=classes)
+    def dense(
+        cls, latent_dim: int, *, classes: int = 10, hidden: int = 400,
+        image_shape=IMAGE_SHAPE, likelihood: Likelihood | None = None,
+    ) -> "ConditionalVAE":  # fmt: skip
+        seen, said = network_shapes(likelihood, image_shape)
+        encoder = dense_encoder(2 * latent_dim, hidden=hidden, image_shape=seen)
+        decoder = dense_decoder(latent_dim + classes, hidden=hidden, image_shape=said)
+        return cls(encoder, decoder, latent_dim=latent_dim, classes=classes,
+                   likelihood=likelihood, image_shape=image_shape)  # fmt: skip
 
     @classmethod
-    def conv(cls, latent_dim: int, *, classes: int = 10, channels: int = 32) -> "ConditionalVAE":
-        encoder = conv_encoder(2 * latent_dim, channels=channels)
-        decoder = conv_decoder(latent_dim + classes, channels=channels)
-        return cls(encoder, decoder, latent_dim=latent_dim, classes=classes)
+    def conv(
+        cls, latent_dim: int, *, classes: int = 10, channels: int = 32,
+        image_shape=IMAGE_SHAPE, likelihood: Likelihood | None = None,
+    ) -> "ConditionalVAE":  # fmt: skip
+        seen, said = network_shapes(likelihood, image_shape)
+        encoder = conv_encoder(2 * latent_dim, channels=channels, image_shape=seen)
+        decoder = conv_decoder(latent_dim + classes, channels=channels, image_shape=said)
+        return cls(encoder, decoder, latent_dim=latent_dim, classes=classes,
+                   likelihood=likelihood, image_shape=image_shape)  # fmt: skip
+
+    @classmethod
+    def table(cls, *args, **options) -> "VAE":
+        raise TypeError(
+            "the model for tables knows no labels: make the label a column of the table"
+        )
 
     @classmethod
     def paper(cls) -> "VAE":
@@ -203,46 +338,78 @@ class ConditionalVAE(VAE):
 
         Raises: ValueError, TypeError if there is not one label in 0 … classes − 1 a latent.
         """
-        if label.is_floating_point() or label.dtype == torch.bool:
-            raise TypeError(f"label has dtype {label.dtype}; expected integers: labels.long()")
-        if label.shape != latent.shape[:1]:
-            raise ValueError(
-                f"label has shape {tuple(label.shape)}; expected one label for each of the "
-                f"{len(latent)} latents, shape ({len(latent)},)"
-            )
-        if len(label) and not (label.min() >= 0 and label.max() < self.classes):
-            raise ValueError(
-                f"labels run from {label.min()} to {label.max()}; expected 0 to {self.classes - 1}"
-            )
-        one_hot = torch.nn.functional.one_hot(label.long(), self.classes)  # (B, 10)
+        require.labels(label, classes=self.classes, latents=len(latent))
+        one_hot = F.one_hot(label.long(), self.classes)  # (B, 10)
         return torch.cat([latent, one_hot.to(latent.dtype)], dim=1)  # (B, D + 10)
 
+    def output(self, latent: Tensor, label: Tensor) -> Tensor:
+        return super().output(self.decoder_input(latent, label))
+
     def decode(self, latent: Tensor, label: Tensor) -> Tensor:
-        r"""Pixels in [0, 1] for latents (B, D) and labels (B,)."""
-        return torch.sigmoid(self.decoder(self.decoder_input(latent, label)))
+        r"""What is shown of latents (B, D) and labels (B,)."""
+        return self.likelihood.mean(self.output(latent, label))
+
+    def reconstruct(self, image: Tensor, label: Tensor) -> Tensor:
+        mean, _ = self.encode(image)
+        return self.decode(mean, label)
 
     def forward(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean, log_var = self.encode(image)  # (B, D) each
         latent = self.sampling(mean, log_var)  # (B, D)
-        return self.decoder(self.decoder_input(latent, label)), mean, log_var
+        return self.output(latent, label), mean, log_var
 
 
-def build_vae(kind: str, *, latent_dim: int, width: int) -> VAE:
+def build_vae(
+    kind: str, *, latent_dim: int, width: int, image_shape: Sequence[int] = IMAGE_SHAPE,
+    likelihood: str | Sequence[str] = "bernoulli", classes: int = 10,
+) -> VAE:  # fmt: skip
     r"""A VAE by the name it has on the command line and on model cards.
 
-    kind: "conv-vae", "dense-vae", "conditional-vae" (convolutional) or "paper-vae"
+    kind: "conv-vae", "dense-vae", "conditional-vae" (convolutional), "table-vae" or "paper-vae"
     width: channels of the first convolution, or hidden units
+    likelihood: as `losses.likelihood_of` reads it; of a table, one text a column
     Raises: ValueError if there is no such kind.
     """
+    if kind == "table-vae":
+        return VAE.table(latent_dim, likelihood, hidden=width)
+    about = {"image_shape": tuple(image_shape), "likelihood": likelihood_of(likelihood)}
     if kind == "dense-vae":
-        return VAE.dense(latent_dim, hidden=width)
+        return VAE.dense(latent_dim, hidden=width, **about)
     if kind == "conv-vae":
-        return VAE.conv(latent_dim, channels=width)
+        return VAE.conv(latent_dim, channels=width, **about)
     if kind == "conditional-vae":
-        return ConditionalVAE.conv(latent_dim, channels=width)
+        return ConditionalVAE.conv(latent_dim, channels=width, classes=classes, **about)
     if kind == "paper-vae" and (latent_dim, width) == (50, 200):
         return VAE.paper()
     raise ValueError(f"there is no {kind!r} with {latent_dim} latents and width {width}")
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    r"""The model inside torch.compile's, DataParallel's or DistributedDataParallel's wrapper."""
+    while True:
+        if hasattr(model, "_orig_mod"):  # torch.compile
+            model = model._orig_mod
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        else:
+            return model
+
+
+def network_shapes(
+    likelihood: Likelihood | None, image_shape: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    r"""What the encoder sees of an image, and what the decoder says about it: two (C, H, W)."""
+    first, *others = image_shape
+    if likelihood is None:
+        return tuple(image_shape), tuple(image_shape)
+    if isinstance(likelihood, Table):
+        return (likelihood.inputs,), (likelihood.channels,)
+    return (first * likelihood.inputs, *others), (first * likelihood.channels, *others)
+
+
+def _like_weights(network: nn.Module, values: Tensor) -> Tensor:
+    r"""The values in the dtype of the network's weights, where it has some."""
+    return values.to(next(network.parameters(), values).dtype)
 
 
 def _tanh_layers(*widths: int) -> list[nn.Module]:

@@ -1,11 +1,19 @@
-r"""What public functions ask of their arguments, so that all of them refuse in the same words."""
+r"""What a good argument is: the one place that says it, a line at each call.
+
+    require.same_shape(logits=logits, image=image)
+    require.pixels(image=image)
+    require.count(epochs=epochs, batch_size=batch_size)
+
+Everything is passed by its name, which the message repeats: what came, what was expected, and what
+to do about it. A wrong kind of thing is a TypeError, a wrong value or shape a ValueError.
+"""
 
 import functools
 import math
 from numbers import Integral, Real
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 
 def kind(thing: object) -> str:
@@ -15,32 +23,230 @@ def kind(thing: object) -> str:
     return f"the class {thing.__name__}" if isinstance(thing, type) else f"a {type(thing).__name__}"
 
 
-def check_tensors(**given: Tensor) -> None:
-    r"""Raises: TypeError unless all are tensors of floats."""
+def listed(given: dict[str, Tensor]) -> str:
+    r"""For a message: "mean (3, 2), log_var (3, 4)"."""
+    return ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in given.items())
+
+
+# ------------------------------------------------------------------------- tensors of floats
+
+
+def floats(**given: Tensor) -> None:
+    r"""Tensors of floats, of any shape."""
     for name, value in given.items():
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"{name} is {kind(value)}; expected a torch.Tensor: torch.as_tensor may convert it"
             )
         if not value.is_floating_point():
-            raise TypeError(f"{name} has dtype {value.dtype}; expected floats: {name}.float()")
+            bytes_ = " / 255" if value.dtype == torch.uint8 else ""
+            raise TypeError(
+                f"{name} has dtype {value.dtype}; expected floats: {name}.float(){bytes_}"
+            )
 
 
-def check_whole_tensor(name: str, value: Tensor, *, dims: int, dtypes=()) -> None:
-    r"""Raises: TypeError unless it holds whole numbers, ValueError on other dimensions."""
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} is {kind(value)}; expected a torch.Tensor of whole numbers")
-    dtype = value.dtype
-    if dtype.is_floating_point or dtype.is_complex or dtype == torch.bool:
-        raise TypeError(f"{name} has dtype {dtype}; expected whole numbers: {name}.long()")
-    if dtypes and dtype not in dtypes:
-        raise TypeError(f"{name} has dtype {dtype}; expected int64: {name}.long()")
-    if value.dim() != dims:
-        raise ValueError(f"{name} has shape {tuple(value.shape)}; expected {dims} dimensions")
+def same_shape(*, batch: bool = True, **given: Tensor) -> None:
+    r"""Floats of one shape, (batch, …) unless batch=False: nothing is broadcast by accident."""
+    floats(**given)
+    first, *others = given.values()
+    if any(other.shape != first.shape for other in others):
+        raise ValueError(f"expected the same shape everywhere, got {listed(given)}")
+    if batch and first.dim() < 2:
+        name = next(iter(given))
+        raise ValueError(
+            f"{name} has shape {tuple(first.shape)}; expected a batch, (batch, …): "
+            f"add the batch dimension with {name}[None]"
+        )
 
 
-def check_whole(*, least: int = 1, **given: int) -> None:
-    r"""Raises: TypeError unless all are whole numbers, ValueError if one is below `least`."""
+def batch(**given: Tensor) -> None:
+    r"""Floats (B, …) with B ≥ 1, each of a shape of its own."""
+    floats(**given)
+    for name, value in given.items():
+        if value.dim() < 2 or len(value) == 0:
+            raise ValueError(f"{name} has shape {tuple(value.shape)}; expected a batch, (B, …)")
+
+
+def not_empty(**given: Tensor) -> None:
+    r"""Floats, at least one."""
+    floats(**given)
+    for name, value in given.items():
+        if value.numel() == 0:
+            raise ValueError(f"{name} has shape {tuple(value.shape)}; nothing to average over")
+
+
+def shape(expected: tuple[int | str, ...], *, least: int = 0, **given: Tensor) -> None:
+    r"""Floats of this shape, in which a word stands for any size: ("B", "T", 128).
+
+    least: the smallest size of the first dimension
+    """
+    floats(**given)
+    for name, value in given.items():
+        sizes = tuple(value.shape)
+        fits = len(sizes) == len(expected) and all(
+            isinstance(wanted, str) or size == wanted
+            for size, wanted in zip(sizes, expected, strict=True)
+        )
+        if not fits or sizes[0] < least:
+            wanted = ", ".join(str(size) for size in expected) + "," * (len(expected) == 1)
+            more = f" with {expected[0]} ≥ {least}" if least else ""
+            raise ValueError(f"{name} has shape {sizes}; expected ({wanted}){more}")
+
+
+def image_of(image_shape: tuple[int, ...] | None, image: Tensor) -> None:
+    r"""A batch of the images (or rows) that a model was made for; None: of any."""
+    if not isinstance(image, Tensor):
+        raise TypeError(
+            f"image is {kind(image)}; expected a torch.Tensor: torch.as_tensor may convert it"
+        )
+    came, wanted = tuple(image.shape), tuple(image_shape or image.shape[1:])
+    if came[1:] == wanted:
+        return
+    if came == wanted:
+        advice = "add the batch dimension with image[None]"
+    elif len(wanted) == 3 and came[1:] == (*wanted[1:], wanted[0]):
+        advice = "the channels come last: images.movedim(-1, 1)"
+    elif wanted[:1] == (1,) and came[1:] == wanted[1:]:
+        advice = "the channel dimension is missing: images.unsqueeze(1)"
+    else:
+        advice = f"resize them, or make the model with image_shape={came[1:]}"
+    expected = ", ".join(str(size) for size in ("B", *wanted))
+    raise ValueError(f"images have shape {came}; this model expects ({expected}): {advice}")
+
+
+def pixels(**images: Tensor) -> None:
+    r"""Floats in [0, 1]."""
+    floats(**images)
+    for name, image in images.items():
+        if image.numel() == 0:
+            continue
+        low, high = (end.item() for end in image.detach().aminmax())  # both NaN if any pixel is
+        if math.isnan(low):
+            no_number = image.isnan()
+            row = no_number.nonzero()[0].tolist()
+            raise ValueError(
+                f"{name} holds {int(no_number.sum())} NaN, the first at {row}; expected pixels in "
+                "[0, 1]: look where the data, or the model that made them, first gives NaN"
+            )
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"{name} values run from {low:.3g} to {high:.3g}; expected pixels in [0, 1]: "
+                "divide bytes by 255, or undo the normalization ((images + 1) / 2 after [−1, 1])"
+            )
+
+
+def some_pixels(**images: Tensor) -> None:
+    r"""Images of a size: a batch may be empty, its images not."""
+    for name, image in images.items():
+        if image.numel() == 0 and len(image):
+            raise ValueError(f"{name} has shape {tuple(image.shape)}: no pixels to average over")
+
+
+def levels(count: int, **images: Tensor) -> None:
+    r"""Pixels in [0, 1] that are multiples of 1 / (count − 1), as those of files are."""
+    pixels(**images)
+    for name, image in images.items():
+        exact = image.detach() * (count - 1)
+        off = (exact - exact.round()).abs() > 0.05
+        if off.any():
+            raise ValueError(
+                f"{name} holds {image[off][0]:.4g}, which is none of the {count} levels k / "
+                f"{count - 1}: round after resizing, (images * {count - 1}).round() / {count - 1}"
+            )
+
+
+def same_latents(value: Tensor, **parameters: Tensor) -> None:
+    r"""Means and log-variances for values (…, D): of their shape, or without its first sizes."""
+    floats(value=value, **parameters)
+    for name, given in parameters.items():
+        alike = value.dim() > 0 and given.shape[-1:] == value.shape[-1:]
+        if not alike or not _stretches(given, value.shape):
+            raise ValueError(
+                f"{name} has shape {tuple(given.shape)} and value {tuple(value.shape)}; expected "
+                "the same, or what is left of it without its first dimensions"
+            )
+
+
+def _stretches(tensor: Tensor, to: torch.Size) -> bool:
+    r"""Whether broadcasting makes the tensor as large as `to`, and no larger."""
+    pairs = zip(reversed(tensor.shape), reversed(to), strict=False)
+    return tensor.dim() <= len(to) and all(n in (1, m) for n, m in pairs)
+
+
+def std(std: float | Tensor, of: Tensor) -> Tensor:
+    r"""A positive σ in the dtype of `of`: one for all values, or with as many dimensions as it."""
+    if not isinstance(std, Tensor):
+        number(std=std)
+    std = torch.as_tensor(std, dtype=of.dtype, device=of.device)
+    # As many dimensions: (batch,) would be stretched along the wrong axis.
+    alone = std.numel() == 1 or std.dim() == of.dim()
+    if not alone or not _stretches(std, of.shape):
+        raise ValueError(f"std has shape {tuple(std.shape)}; expected () or {tuple(of.shape)}")
+    if not (std > 0).all():
+        raise ValueError(f"std must be positive, got {std.min():.3g}; pass log_std.exp()")
+    return std
+
+
+def common_floats(*tensors: Tensor) -> tuple[Tensor, ...]:
+    r"""The tensors in one dtype, float32 or finer: what is summed in half precision is lost."""
+    dtype = functools.reduce(torch.promote_types, (t.dtype for t in tensors), torch.float32)
+    return tuple(tensor.to(dtype) for tensor in tensors)
+
+
+# ------------------------------------------------------------------------ tensors of integers
+
+
+def integers(*, dims: int, dtypes: tuple[torch.dtype, ...] = (), **given: Tensor) -> None:
+    r"""Tensors of whole numbers with so many dimensions (bool is none)."""
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} is {kind(value)}; expected a torch.Tensor of whole numbers")
+        dtype = value.dtype
+        if dtype.is_floating_point or dtype.is_complex or dtype == torch.bool:
+            raise TypeError(f"{name} has dtype {dtype}; expected integers: {name}.long()")
+        if dtypes and dtype not in dtypes:
+            raise TypeError(f"{name} has dtype {dtype}; expected int64: {name}.long()")
+        if value.dim() != dims:
+            raise ValueError(f"{name} has shape {tuple(value.shape)}; expected {dims} dimensions")
+
+
+def below(limit: int, **given: Tensor) -> None:
+    r"""Numbers from 0 to limit − 1."""
+    for name, value in given.items():
+        if value.numel() == 0:
+            continue
+        low, high = value.aminmax()
+        if not (low >= 0 and high < limit):
+            raise ValueError(f"{name} run from {low:g} to {high:g}; expected 0 to {limit - 1}")
+
+
+def labels(label: Tensor, *, classes: int, latents: int) -> None:
+    r"""One label in 0 … classes − 1 for each of the latents."""
+    integers(label=label, dims=label.dim() if isinstance(label, Tensor) else 1)
+    if label.shape != (latents,):
+        raise ValueError(
+            f"label has shape {tuple(label.shape)}; expected one label for each of the "
+            f"{latents} latents, shape ({latents},)"
+        )
+    below(classes, labels=label)
+
+
+def whole_values(limit: float = math.inf, **given: Tensor) -> None:
+    r"""Whole numbers from 0 on, below `limit`, in a tensor of any dtype: classes and counts."""
+    for name, value in given.items():
+        if not isinstance(value, Tensor) or value.is_complex():
+            raise TypeError(f"{name} is {kind(value)}; expected a torch.Tensor of whole numbers")
+        broken = value != value.round() if value.is_floating_point() else value[:0]
+        if broken.any():
+            raise ValueError(f"{name} holds {value[broken][0]:g}; expected whole numbers")
+        below(limit, **{name: value})
+
+
+# ------------------------------------------------------------------------------ single values
+
+
+def count(*, least: int = 1, **given: int) -> None:
+    r"""Whole numbers, `least` or more."""
     for name, value in given.items():
         if not isinstance(value, Integral) or isinstance(value, bool):
             came = f"{value!r}" if isinstance(value, Real) else kind(value)
@@ -49,8 +255,8 @@ def check_whole(*, least: int = 1, **given: int) -> None:
             raise ValueError(f"{name} is {value}; expected {least} or more")
 
 
-def check_numbers(*, least: float = -math.inf, most: float = math.inf, **given: float) -> None:
-    r"""Raises: TypeError unless all are single numbers, ValueError if infinite or out of range."""
+def number(*, least: float = -math.inf, most: float = math.inf, **given: float) -> None:
+    r"""Single finite numbers, from `least` to `most`."""
     for name, value in given.items():
         alone = isinstance(value, Tensor) and value.dim() == 0
         if not (alone or isinstance(value, Real)):
@@ -64,22 +270,79 @@ def check_numbers(*, least: float = -math.inf, most: float = math.inf, **given: 
             )
 
 
-def check_seed(seed: int) -> None:
-    r"""Raises: TypeError unless it is a whole number, ValueError if torch can't hold it."""
-    check_whole(seed=seed, least=-(2**63))
+def positive(**given: float) -> None:
+    r"""Single finite numbers above 0."""
+    number(**given)
+    for name, value in given.items():
+        if not value > 0:
+            raise ValueError(f"{name} is {float(value):g}; expected a number above 0")
+
+
+def seed(seed: int) -> None:
+    r"""A whole number that torch can hold."""
+    count(seed=seed, least=-(2**63))
     if seed >= 2**63:
         raise ValueError(f"seed is {seed}; expected a number below 2⁶³")
 
 
-def check_generator(generator: Generator | None) -> None:
-    r"""Raises: TypeError unless it is a source of random numbers, or None."""
+def generator(generator: Generator | None) -> None:
+    r"""A source of random numbers, or None."""
     if generator is not None and not isinstance(generator, Generator):
         raise TypeError(
             f"generator is {kind(generator)}; expected torch.Generator().manual_seed(0), say"
         )
 
 
-def common_floats(*tensors: Tensor) -> tuple[Tensor, ...]:
-    r"""The tensors in one dtype, float32 or finer, for what is not there in half precision."""
-    dtype = functools.reduce(torch.promote_types, (t.dtype for t in tensors), torch.float32)
-    return tuple(tensor.to(dtype) for tensor in tensors)
+# ------------------------------------------------------------------- networks, and their training
+
+
+def network(**given: nn.Module) -> None:
+    r"""Instances of nn.Module."""
+    for name, value in given.items():
+        if not isinstance(value, nn.Module):
+            raise TypeError(
+                f"{name} is {kind(value)}; expected an nn.Module such as "
+                "DenseAutoencoder(latent_dim=2)"
+            )
+
+
+def optimizer_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    r"""An optimizer that holds parameters of this model."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            f"optimizer is {kind(optimizer)}; expected an instance such as "
+            "torch.optim.SGD(model.parameters(), lr=0.1)"
+        )
+    own = {id(p) for p in model.parameters()}
+    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+        raise ValueError(
+            "the optimizer holds no parameter of this model: it was made for another one. Make it "
+            "again, after the model"
+        )
+
+
+def examples(**given: Tensor | None) -> None:
+    r"""Images, labels, …: tensors of equally many rows, at least one; None is left out."""
+    given = {name: tensor for name, tensor in given.items() if tensor is not None}
+    for name, tensor in given.items():
+        if not isinstance(tensor, Tensor):
+            inside = [n for n in ("train_images", "images") if hasattr(tensor, n)]
+            hint = f"pass its .{inside[0]}" if inside else "torch.as_tensor may convert it"
+            raise TypeError(f"{name} is {kind(tensor)}; expected a torch.Tensor: {hint}")
+        if tensor.dim() == 0 or len(tensor) == 0:
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected at least one item")
+        if tensor.dtype == torch.uint8 and "images" in name:
+            raise ValueError(f"{name} are bytes; expected pixels in [0, 1]: images.float() / 255")
+    lengths = {name: len(tensor) for name, tensor in given.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"expected one label per image, got {lengths}")
+
+
+# ---------------------------------------------------- old names, until the last caller has changed
+
+check_tensors, check_whole, check_numbers = floats, count, number
+check_seed, check_generator = seed, generator
+
+
+def check_whole_tensor(name: str, value: Tensor, *, dims: int, dtypes=()) -> None:
+    integers(dims=dims, dtypes=dtypes, **{name: value})

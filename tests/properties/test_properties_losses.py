@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from property_tools import (
     FLOATS,
     WHOLE,
@@ -24,7 +26,7 @@ from property_tools import (
     tensors,
     unlike,
 )  # fmt: skip
-from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
+from torch.distributions import Bernoulli, Categorical, Independent, Normal, kl_divergence
 
 from vae_course import losses
 
@@ -206,18 +208,144 @@ def test_free_bits_charge_each_dimension_at_least_the_floor(pair, floor):
     agree(found, torch.tensor(expected, dtype=torch.float64), terms=terms)
 
 
-@covers("check_pixels")
+# --------------------------------------------------------------------------------- likelihoods
+
+SPECS = ["bernoulli", "gaussian", "gaussian:0.3", "gaussian:learned", "gaussian:learned:2x3x3",
+         "gaussian:predicted", "logistic", "logistic:4", "categorical:3", "poisson"]  # fmt: skip
+
+
+@st.composite
+def outputs_and_targets(draw, likelihood, batch=3, shape=(2, 3, 3)):
+    output = draw(tensors((batch, likelihood.channels * shape[0], *shape[1:]), dtype=draw(dtypes)))
+    values = {"bernoulli": tensors((batch, *shape), low=0.0, high=1.0),
+              "gaussian": tensors((batch, *shape))}  # fmt: skip
+    name = likelihood.spec.split(":")[0]
+    most = {"logistic": getattr(likelihood, "levels", 0), "categorical": 3, "poisson": 20}.get(name)
+    if name in values:
+        return output, draw(values[name]).detach()
+    whole = draw(hnp.arrays(np.int64, (batch, *shape), elements=st.integers(0, most - 1)))
+    target = torch.from_numpy(whole)
+    return output, target / (most - 1) if name == "logistic" else target.float()
+
+
+def said_by_torch(likelihood, output):
+    """The same distribution of each value, by torch.distributions in float64."""
+    output, name = output.detach().double(), likelihood.spec.split(":")[0]
+    if name == "bernoulli":
+        return Bernoulli(logits=output, validate_args=False)
+    if name == "poisson":
+        return torch.distributions.Poisson(output.exp())
+    if name == "categorical":
+        return Categorical(logits=output.unflatten(1, (3, 2)).movedim(1, -1))
+    std = {"gaussian:0.3": 0.3}.get(likelihood.spec, 1.0)
+    if likelihood.spec.startswith("gaussian:learned"):
+        std = likelihood.log_std.detach().double().exp()
+    if likelihood.spec == "gaussian:predicted":
+        output, log_std = output[:, :2], output[:, 2:]
+        std = log_std.exp()
+    return Normal(output, std)
+
+
+@covers("Likelihood", "likelihood_of", "Bernoulli", "Gaussian", "Categorical", "Poisson")
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if "logistic" not in spec])
+@given(data=st.data())
+def test_likelihoods_are_those_of_torch_distributions(spec, data):
+    likelihood = losses.likelihood_of(spec)
+    assert losses.likelihood_of(likelihood.spec).spec == likelihood.spec
+    for parameter in likelihood.parameters():
+        torch.nn.init.uniform_(parameter, -1, 1)
+    output, target = data.draw(outputs_and_targets(likelihood))
+    expected = -said_by_torch(likelihood, output).log_prob(target.double())
+    found = likelihood.nll(output, target)
+    assert found.dtype == torch.promote_types(output.dtype, torch.float32)
+    agree(found, per_image(expected), terms=per_image(expected.abs() + output.double().exp().sum()))
+    if spec != "categorical:3":
+        mean = said_by_torch(likelihood, output).mean
+        torch.testing.assert_close(likelihood.mean(output).double(), mean, rtol=0.01, atol=0.01)
+
+
+@covers("DiscretizedLogistic")
+@pytest.mark.parametrize("levels", [2, 4, 256])
+@given(st.floats(-3, 3), st.floats(-9, 3))
+def test_the_levels_have_the_probability_of_their_intervals(levels, place, log_scale):
+    likelihood = losses.DiscretizedLogistic(levels)
+    output = torch.tensor([[[place], [log_scale]]], dtype=torch.float64).expand(levels, 2, 1)
+    level = torch.arange(levels).double() / (levels - 1)  # one image a level
+    probs = (-likelihood.nll(output, level[:, None, None])).exp()
+    edges = (2 * level + 1 / (levels - 1) - 1)[:-1]  # between a level and the next one
+    below = torch.sigmoid((edges - place) / math.exp(max(log_scale, -7)))
+    edges_too = torch.cat([torch.zeros(1), below, torch.ones(1)])
+    torch.testing.assert_close(probs, edges_too.diff(), rtol=1e-6, atol=1e-9)
+    assert probs.sum().item() == pytest.approx(1)
+    assert likelihood.mean(output[:1]).item() == pytest.approx(min(max((place + 1) / 2, 0), 1))
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_many_draws_have_the_mean_and_are_possible_targets(spec):
+    torch.manual_seed(0)
+    likelihood = losses.likelihood_of(spec)
+    output = torch.randn(1, likelihood.channels * 2, 3, 3).expand(20_000, -1, -1, -1)
+    random = torch.Generator().manual_seed(0)
+    drawn = likelihood.sample(output, random)
+    random.manual_seed(0)
+    assert torch.equal(drawn, likelihood.sample(output, random))
+    assert likelihood.nll(output[:9], drawn[:9]).isfinite().all() and drawn.dtype == output.dtype
+    if spec.startswith("logistic"):
+        level = torch.linspace(0, 1, likelihood.levels)[:, None]  # one image a level
+        places, log_scales = output[0].reshape(2, -1, 1)
+        pairs = [torch.cat(pair).expand(len(level), 2) for pair in zip(places, log_scales)]
+        probs = [(-likelihood.nll(pair, level)).exp() for pair in pairs]
+        mean = torch.stack([(level[:, 0] * each).sum() for each in probs]).view(2, 3, 3)
+    elif spec == "categorical:3":
+        mean = (said_by_torch(likelihood, output[:1]).probs * torch.arange(3)).sum(-1)[0]
+    else:
+        mean = said_by_torch(likelihood, output[:1]).mean[0]
+    error = drawn.double().std(dim=0) / math.sqrt(len(drawn))
+    assert ((drawn.double().mean(dim=0) - mean).abs() < 5 * error + 1e-6).all()
+
+
+@covers("Table")
 @given(st.data())
-def test_pixels_are_checked(data):
-    shape = data.draw(st.lists(st.integers(0, 3), max_size=3).map(tuple))
-    image = data.draw(tensors(shape, dtype=data.draw(dtypes), low=0.0, high=1.0))
-    assert call(losses.check_pixels, image) is None
-    if image.numel():
-        spoiled = image.detach().clone().flatten()
-        place = data.draw(st.integers(0, len(spoiled) - 1))
-        wrong = data.draw(st.sampled_from([math.nan, math.inf, -math.inf, -0.1, 1.1, 255.0]))
-        spoiled[place] = wrong
-        refused(losses.check_pixels, spoiled.view(shape), words="nan|inf|-0.1|1.1|255")
+def test_a_row_of_a_table_is_the_sum_of_its_columns(data):
+    columns = ["gaussian:0.3", "categorical:3", "poisson", "bernoulli", "gaussian:predicted"]
+    table = losses.Table(columns)
+    assert (table.spec, table.channels, table.inputs) == (columns, 8, 7)
+    parts = [data.draw(outputs_and_targets(column, shape=(1,))) for column in table.columns]
+    output = torch.cat([part.float() for part, _ in parts], dim=1)
+    row = torch.cat([value for _, value in parts], dim=1)
+    each = [column.nll(part.float(), value) for column, (part, value) in zip(table.columns, parts)]
+    torch.testing.assert_close(table.nll(output, row), sum(each))
+    torch.testing.assert_close(table.nll_per_column(output, row), torch.stack(each, dim=1))
+    assert table.mean(output).shape == table.sample(output).shape == row.shape
+    one_hot = torch.nn.functional.one_hot(row[:, 1].long(), 3)
+    seen = [row[:, :1], one_hot, (1 + row[:, 2:3]).log(), row[:, 3:]]
+    torch.testing.assert_close(table.features(row), torch.cat(seen, dim=1))
+
+
+def test_what_a_likelihood_gives_no_probability_to_is_refused():
+    output, value = ones((2, 2)), ones((2, 2))
+    refused(losses.Bernoulli().nll, output, 3 * value, words="run from 3 to 3")
+    refused(losses.Poisson().nll, output, 0.5 * value, words="0.5; expected whole numbers")
+    refused(losses.Poisson().nll, output, -value, words="-1")
+    refused(losses.Categorical(2).nll, output, 2 * value[:, :1], words="0 to 1")
+    refused(losses.DiscretizedLogistic().nll, output, 0.33 * value[:, :1], words="round after")
+    refused(losses.Table(["poisson"]).nll, output, value, words="expected")
+    for spec in ("gaussian:-1", "gaussian:x", "categorical", "categorical:1", "logistic:1"):
+        refused(losses.likelihood_of, spec, words=spec.split(":")[0])
+    refused(losses.Table, [], words="columns")
+
+
+def test_a_learned_spread_finds_the_spread_of_the_errors_and_not_less_than_the_least():
+    """The best σ is the root of the mean squared error; for a value that never changes, 1e-3."""
+    likelihood = losses.Gaussian("learned", shape=(2,))
+    errors = torch.tensor([[0.3, 0.0], [-0.3, 0.0]])
+    optimizer = torch.optim.Adam(likelihood.parameters(), lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        likelihood.nll(torch.zeros(2, 2), errors).mean().backward()
+        optimizer.step()
+    _, std = likelihood.mean_and_std(torch.zeros(2, 2))
+    torch.testing.assert_close(std, torch.tensor([[0.3, 0.001]]), rtol=0.01, atol=0)
 
 
 # ------------------------------------------------------------------ rows that have nothing to do
@@ -273,7 +401,7 @@ def test_layout_and_a_second_dtype_change_nothing(name, layout, wide, place):
 FITTING = BATCHED | {
     "gaussian_kl_per_dimension": [(3, 2)] * 2, "monte_carlo_kl": [(3, 2), (3, 2), (5, 3, 2)],
     "negative_elbo": [(3, 2, 2), (3, 2, 2), (3, 2), (3, 2)], "iwae_bound": [(5, 3)],
-    "free_bits_kl": [(3, 2)] * 2, "check_pixels": [(3, 2)],
+    "free_bits_kl": [(3, 2)] * 2,
 }  # fmt: skip
 OPTIONS = {"free_bits_kl": {"floor": 0.1}}
 every = pytest.mark.parametrize("name", FITTING)
@@ -290,7 +418,7 @@ def test_shapes_that_would_broadcast_are_refused(name, data):
     place = data.draw(st.integers(0, len(args) - 1))
     shape = data.draw(unlike(args[place].shape))
     args[place] = torch.ones(shape)
-    harmless = name == "check_pixels" or (name == "iwae_bound" and len(shape) == 2)
+    harmless = name == "iwae_bound" and len(shape) == 2
     if name == "gaussian_log_prob" and place > 0 and shape[-1:] == (2,):
         harmless = all(a in (1, b) for a, b in zip(shape[::-1], (2, 3))) and len(shape) < 3
     if name == "gaussian_log_prob" and place == 0:
@@ -321,8 +449,8 @@ def test_what_is_no_float_is_named(name, dtype):
 @every
 @pytest.mark.parametrize("shape", [(), (3,)], ids=str)
 def test_what_has_no_batch_is_refused(name, shape):
-    if name in ("check_pixels", "gaussian_log_prob"):
-        assert name != "gaussian_log_prob" or refused(losses.gaussian_log_prob, *[ones(())] * 3)
+    if name == "gaussian_log_prob":
+        refused(losses.gaussian_log_prob, *[ones(())] * 3)
         return
     refused(getattr(losses, name), *(ones(shape) for _ in FITTING[name]), **OPTIONS.get(name, {}))
 
@@ -343,8 +471,8 @@ def test_weights_are_single_finite_numbers(wrong):
 def test_nothing_has_no_mean():
     empty = [ones((0, *shape[1:])) for shape in FITTING["negative_elbo"]]
     refused(losses.negative_elbo, *empty, words="empty")
-    refused(losses.free_bits_kl, ones((0, 2)), ones((0, 2)), floor=0.1, words="at least one image")
-    refused(losses.iwae_bound, ones((0, 3)), words="at least one sample")
+    refused(losses.free_bits_kl, ones((0, 2)), ones((0, 2)), floor=0.1, words="batch")
+    refused(losses.iwae_bound, ones((0, 3)), words="samples ≥ 1")
     refused(losses.monte_carlo_kl, ones((3, 2)), ones((3, 2)), ones((0, 3, 2)), words="samples")
     refused(losses.mse_per_image, ones((3, 0)), ones((3, 0)), words="no pixels")
 

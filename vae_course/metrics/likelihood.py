@@ -7,13 +7,12 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from vae_course.losses import bernoulli_nll, check_pixels, gaussian_kl, gaussian_log_prob
-from vae_course.models import VAE, ConditionalVAE
+from vae_course.losses import Bernoulli, gaussian_kl, gaussian_log_prob
+from vae_course.models import VAE, ConditionalVAE, unwrap
 from vae_course.require import check_numbers, check_seed, check_tensors, check_whole, kind
-from vae_course.training.core import device_of, evaluating
+from vae_course.training.core import evaluating
 from vae_course.training.source import on_model_device
 
 
@@ -53,23 +52,23 @@ def elbo(
     seed: int = 0,
     batch_size: int = 500,
 ) -> Elbo:
-    r"""Reconstruction (Bernoulli, mean over `samples` draws of z) and KL of each image, in nats.
+    r"""Reconstruction (mean over `samples` draws of z) and KL of each image, in nats.
 
-    Shapes: images (N, …) in [0, 1], labels (N,) for a ConditionalVAE → two tensors (N,)
-    Raises: ValueError, TypeError on wrong shapes, ranges or a missing label.
+    Shapes: images (N, …), labels (N,) for a ConditionalVAE → two tensors (N,)
+    Raises: ValueError, TypeError on wrong shapes, a missing label, or values that the model's
+        likelihood gives no probability to, such as pixels outside [0, 1].
     """
     check_whole(samples=samples, batch_size=batch_size)
     check_seed(seed)
     parts: list[tuple[Tensor, Tensor]] = []
-    data = _labelled(model, images, labels)
+    model, data = _labelled(model, images, labels)
     with evaluating(model, seed):
-        for image, label in _batches(data, batch_size):
+        for image, *label in _batches(data, batch_size):
             mean, log_var = model.encode(image)  # (B, D)
-            nll = torch.zeros(len(image), device=image.device)
-            for _ in range(samples):
-                latent = model.sampling(mean, log_var)
-                nll += bernoulli_nll(_logits(model, latent, label), image) / samples
-            parts.append((nll, gaussian_kl(mean, log_var)))
+            draws = [
+                _nll(model, model.sampling(mean, log_var), image, label) for _ in range(samples)
+            ]
+            parts.append((sum(draws) / samples, gaussian_kl(mean, log_var)))
     reconstruction, kl = (torch.cat(part) for part in zip(*parts, strict=True))
     return Elbo(reconstruction, kl)
 
@@ -92,28 +91,25 @@ def importance_bound(
     At most `rows` latents are decoded at a time: the sum over K is taken piece by piece, so that
     memory does not grow with K.
 
-    Shapes: images (N, …) in [0, 1], labels (N,) for a ConditionalVAE → (N,)
-    Raises: ValueError, TypeError on wrong shapes, ranges or a missing label.
+    Shapes: images (N, …), labels (N,) for a ConditionalVAE → (N,)
+    Raises: ValueError, TypeError as `elbo`.
     Source: Burda, Grosse & Salakhutdinov 2016, equation 8.
     """
     check_whole(samples=samples, rows=rows)
     check_seed(seed)
     at_once = min(samples, rows)  # draws of z for one image that are decoded together
-    data = _labelled(model, images, labels)
-    bounds = torch.empty(len(images), device=device_of(model))
-    start_of_batch = 0
+    model, data = _labelled(model, images, labels)
+    bounds = []
     with evaluating(model, seed):
-        for image, label in _batches(data, max(1, rows // at_once)):
-            check_pixels(image)
+        for image, *label in _batches(data, max(1, rows // at_once)):
             mean, log_var = model.encode(image)  # (B, D)
-            total = torch.full((len(image),), -math.inf, device=image.device)
+            total = mean.new_full((len(image),), -math.inf)
             for start in range(0, samples, at_once):
                 count = min(at_once, samples - start)
                 weights = _log_weights(model, image, label, mean, log_var, count)  # (count, B)
                 total = torch.logaddexp(total, torch.logsumexp(weights, dim=0))
-            bounds[start_of_batch : start_of_batch + len(image)] = total - math.log(samples)
-            start_of_batch += len(image)
-    return bounds
+            bounds.append(total - math.log(samples))
+    return torch.cat(bounds)
 
 
 def _log_weights(model, image, label, mean, log_var, count) -> Tensor:
@@ -122,18 +118,21 @@ def _log_weights(model, image, label, mean, log_var, count) -> Tensor:
     latent = model.sampling(mean, log_var)
     zero = torch.zeros_like(mean)
     log_ratio = gaussian_log_prob(latent, zero, zero) - gaussian_log_prob(latent, mean, log_var)
-    repeated = None if label is None else label.expand(count, -1).flatten()
-    logits = _logits(model, latent.flatten(end_dim=1), repeated).view(count, len(image), -1)
-    # bernoulli_nll, written for one image under many logits: log(1 + exp(a)) − x · a
-    pixels = image.flatten(start_dim=1)  # (B, P)
-    nll = F.softplus(logits).sum(dim=-1) - torch.einsum("kbp,bp->kb", logits, pixels)
-    return log_ratio - nll
+    image, *label = (given.repeat(count, *[1] * (given.dim() - 1)) for given in (image, *label))
+    return log_ratio - _nll(model, latent.flatten(end_dim=1), image, label).view(count, -1)
+
+
+def _nll(model: VAE, latent: Tensor, image: Tensor, label: list[Tensor]) -> Tensor:
+    r"""−log p(image | latent) by the model's own likelihood (a model without one: Bernoulli)."""
+    output = getattr(model, "output", model.decoder)(latent, *label)
+    return getattr(model, "likelihood", Bernoulli()).nll(output, image)
 
 
 @torch.no_grad()
 def latent_codes(model: VAE, images: Tensor, *, batch_size: int = 1000) -> tuple[Tensor, Tensor]:
     r"""Mean and log-variance of q(z | image) for all images, in eval mode: (N, …) → two (N, D)."""
     check_whole(batch_size=batch_size)
+    model = unwrap(model)
     (images,) = _ready(model, images=images)
     with evaluating(model, seed=0):
         codes = [model.encode(batch) for batch in images.split(batch_size)]
@@ -183,39 +182,31 @@ def mean_with_error(values: Tensor) -> tuple[float, float]:
         raise ValueError(
             f"values have shape {tuple(values.shape)}; expected one number an image, (N,), N >= 2"
         )
-    values = values.double()
+    values = values.cpu().double()  # Apple's MPS has no doubles
     return values.mean().item(), (values.std() / math.sqrt(len(values))).item()
 
 
-def _logits(model: VAE, latent: Tensor, label: Tensor | None) -> Tensor:
-    if isinstance(model, ConditionalVAE):
-        return model.decoder(model.decoder_input(latent, label))
-    return model.decoder(latent)
-
-
-def _labelled(model: VAE, images: Tensor, labels: Tensor | None) -> list[Tensor]:
+def _labelled(model: VAE, images: Tensor, labels: Tensor | None) -> tuple[VAE, list[Tensor]]:
+    model = unwrap(model)
     if isinstance(model, ConditionalVAE) and labels is None:
         raise ValueError("a ConditionalVAE needs the labels too: pass labels=…, one an image")
     if not isinstance(model, ConditionalVAE) and labels is not None:
         raise ValueError(f"labels were given, but {type(model).__name__} knows no labels")
     if isinstance(labels, Tensor) and labels.dim() != 1:
         raise ValueError(f"labels have shape {tuple(labels.shape)}; expected one an image, (N,)")
-    return _ready(model, images=images, labels=labels)
+    return model, _ready(model, images=images, labels=labels)
 
 
 def _ready(model: VAE, **data: Tensor | None) -> list[Tensor]:
-    r"""Images (and labels) on the model's device, in its dtype. Raises: ValueError, TypeError."""
+    r"""Images (and labels) on the model's device. Raises: ValueError, TypeError."""
     images, *others = on_model_device(model, **data)
     if not all(hasattr(model, part) for part in ("encode", "sampling", "decoder")):
         raise TypeError(f"model is {kind(model)}; expected a VAE, with encode, sampling, decoder")
-    check_tensors(images=images)
-    first = next(model.parameters(), images)
-    return [images.to(first.dtype), *others]
+    return [images, *others]
 
 
 def _batches(data: list[Tensor], batch_size: int):
-    for pieces in zip(*(tensor.split(batch_size) for tensor in data), strict=True):
-        yield pieces if len(data) > 1 else (*pieces, None)
+    return zip(*(tensor.split(batch_size) for tensor in data), strict=True)
 
 
 def _check_codes(mean: Tensor) -> None:
