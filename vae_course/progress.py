@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vae_course.files import write_whole
 
-FILE = ".vae-course.json"
+FILE = Path(".vae-course") / "progress.json"
 
 
 def read(folder: Path | None = None) -> dict:
@@ -25,6 +25,7 @@ def read(folder: Path | None = None) -> dict:
 
 def write(folder: Path, state: dict) -> None:
     r"""Raises: OSError if the folder can't be written."""
+    (folder / FILE).parent.mkdir(exist_ok=True)
     write_whole(folder / FILE, (json.dumps(state, indent=1) + "\n").encode())
 
 

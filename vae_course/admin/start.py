@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -21,6 +22,11 @@ from vae_course.files import write_whole
 
 PAGE = "start.md"
 FOLDER = "vae-course-work"
+# The start page opens as a page, not as its source, and nothing asks for the news.
+SETTINGS = {
+    "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"},
+}
 
 
 @dataclass
@@ -161,8 +167,13 @@ def _run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
-    address = f"/lab/tree/{PAGE}?factory=Markdown%20Preview"
-    command = [sys.executable, "-m", "jupyterlab", f"--LabApp.default_url={address}"]
+    settings = (folder / progress.FILE).parent.resolve() / "lab"
+    settings.mkdir(exist_ok=True)
+    write_whole(settings / "overrides.json", json.dumps(SETTINGS).encode())
+    command = [
+        sys.executable, "-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/{PAGE}",
+        f"--LabApp.app_settings_dir={settings}",
+    ]  # fmt: skip
     return subprocess.run(command, cwd=folder, check=False).returncode
 
 
