@@ -35,9 +35,9 @@ def test_the_first_start_copies_and_the_second_changes_nothing(course):
     assert start.copy_notebooks(work, source=source).new == [
         "01_autoencoders.ipynb", "02_transposed.ipynb",
     ]  # fmt: skip
-    before = {path: path.read_bytes() for path in work.iterdir()}
+    before = {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
     assert str(start.copy_notebooks(work, source=source)) == "all notebooks are up to date"
-    assert before == {path: path.read_bytes() for path in work.iterdir()}
+    assert before == {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
 
 
 def test_nothing_that_a_student_changed_is_lost(course):
