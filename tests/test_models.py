@@ -26,6 +26,15 @@ def test_each_kind_has_the_parameters_that_its_widths_say(kind, latent_dim, widt
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in vae.parameters())
 
 
+def test_dense_networks_are_as_deep_as_asked():
+    one, deep = (models.VAE.dense(2, hidden=30, layers=n) for n in (1, 3))
+    assert count_parameters(deep) - count_parameters(one) == 2 * 2 * (30 * 30 + 30)
+    same = models.build_vae("dense-vae", latent_dim=2, width=30, layers=3)
+    assert [p.shape for p in same.parameters()] == [p.shape for p in deep.parameters()]
+    with pytest.raises(ValueError, match="layers is 0"):
+        models.VAE.dense(2, layers=0)
+
+
 def test_the_paper_model_is_tanh_and_linear_at_the_ends():
     names = [type(layer).__name__ for layer in models.VAE.paper().decoder]
     assert names == ["Linear", "Tanh", "Linear", "Tanh", "Linear", "Unflatten"]

@@ -21,21 +21,31 @@ IMAGE_SHAPE = (1, 28, 28)
 # ------------------------------------------------------------------------ encoders and decoders
 
 
-def dense_encoder(outputs: int, *, hidden: int = 400, image_shape=IMAGE_SHAPE) -> nn.Sequential:
-    r"""Images to `outputs` numbers through one hidden layer: (B, 1, 28, 28) → (B, outputs)."""
+def dense_encoder(
+    outputs: int, *, hidden: int = 400, layers: int = 1, image_shape=IMAGE_SHAPE
+) -> nn.Sequential:
+    r"""Images to `outputs` numbers through hidden layers, one unless said otherwise.
+
+    Shapes: (B, 1, 28, 28) → (B, outputs)
+    """
+    require.count(layers=layers, least=1)
     return nn.Sequential(
         nn.Flatten(),  # (B, 784)
-        nn.Linear(math.prod(image_shape), hidden),  # (B, hidden)
-        nn.ReLU(),
+        *_relu_layers(math.prod(image_shape), hidden, layers),  # (B, hidden)
         nn.Linear(hidden, outputs),  # (B, outputs)
     )
 
 
-def dense_decoder(latent_dim: int, *, hidden: int = 400, image_shape=IMAGE_SHAPE) -> nn.Sequential:
-    r"""Latents to image logits through one hidden layer: (B, D) → (B, 1, 28, 28)."""
+def dense_decoder(
+    latent_dim: int, *, hidden: int = 400, layers: int = 1, image_shape=IMAGE_SHAPE
+) -> nn.Sequential:
+    r"""Latents to image logits through hidden layers, one unless said otherwise.
+
+    Shapes: (B, D) → (B, 1, 28, 28)
+    """
+    require.count(layers=layers, least=1)
     return nn.Sequential(
-        nn.Linear(latent_dim, hidden),  # (B, hidden)
-        nn.ReLU(),
+        *_relu_layers(latent_dim, hidden, layers),  # (B, hidden)
         nn.Linear(hidden, math.prod(image_shape)),  # (B, 784)
         nn.Unflatten(1, tuple(image_shape)),  # (B, 1, 28, 28)
     )
@@ -187,12 +197,14 @@ class VAE(nn.Module):
 
     @classmethod
     def dense(
-        cls, latent_dim: int, *, hidden: int = 400,
+        cls, latent_dim: int, *, hidden: int = 400, layers: int = 1,
         image_shape=IMAGE_SHAPE, likelihood: Likelihood | None = None,
     ) -> "VAE":  # fmt: skip
+        r"""layers: hidden ones in the encoder, and as many in the decoder."""
         seen, said = network_shapes(likelihood, image_shape)
-        encoder = dense_encoder(2 * latent_dim, hidden=hidden, image_shape=seen)
-        decoder = dense_decoder(latent_dim, hidden=hidden, image_shape=said)
+        size = {"hidden": hidden, "layers": layers}
+        encoder = dense_encoder(2 * latent_dim, **size, image_shape=seen)
+        decoder = dense_decoder(latent_dim, **size, image_shape=said)
         return cls(encoder, decoder, latent_dim=latent_dim,
                    likelihood=likelihood, image_shape=image_shape)  # fmt: skip
 
@@ -361,12 +373,12 @@ class ConditionalVAE(VAE):
 
 def build_vae(
     kind: str, *, latent_dim: int, width: int, image_shape: Sequence[int] = IMAGE_SHAPE,
-    likelihood: str | Sequence[str] = "bernoulli", classes: int = 10,
+    likelihood: str | Sequence[str] = "bernoulli", classes: int = 10, layers: int = 1,
 ) -> VAE:  # fmt: skip
     r"""A VAE by the name it has on the command line and on model cards.
 
     kind: "conv-vae", "dense-vae", "conditional-vae" (convolutional), "table-vae" or "paper-vae"
-    width: channels of the first convolution, or hidden units
+    width: channels of the first convolution, or hidden units; layers: hidden ones of a "dense-vae"
     likelihood: as `losses.likelihood_of` reads it; of a table, one text a column
     Raises: ValueError if there is no such kind.
     """
@@ -374,7 +386,7 @@ def build_vae(
         return VAE.table(latent_dim, likelihood, hidden=width)
     about = {"image_shape": tuple(image_shape), "likelihood": likelihood_of(likelihood)}
     if kind == "dense-vae":
-        return VAE.dense(latent_dim, hidden=width, **about)
+        return VAE.dense(latent_dim, hidden=width, layers=layers, **about)
     if kind == "conv-vae":
         return VAE.conv(latent_dim, channels=width, **about)
     if kind == "conditional-vae":
@@ -410,6 +422,13 @@ def network_shapes(
 def _like_weights(network: nn.Module, values: Tensor) -> Tensor:
     r"""The values in the dtype of the network's weights, where it has some."""
     return values.to(next(network.parameters(), values).dtype)
+
+
+def _relu_layers(inputs: int, hidden: int, count: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for width in [inputs] + [hidden] * (count - 1):
+        layers += [nn.Linear(width, hidden), nn.ReLU()]
+    return layers
 
 
 def _tanh_layers(*widths: int) -> list[nn.Module]:
