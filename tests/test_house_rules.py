@@ -36,8 +36,9 @@ def markdown(source):
     return {"cell_type": "markdown", "metadata": {}, "source": source}
 
 
-def python(source, *outputs):
-    return {"cell_type": "code", "metadata": {}, "source": source, "outputs": list(outputs)}
+def python(source, *outputs, tags=()):
+    metadata = {"tags": list(tags)} if tags else {}
+    return {"cell_type": "code", "metadata": metadata, "source": source, "outputs": list(outputs)}
 
 
 def stdout(written):
@@ -49,22 +50,25 @@ def good(tmp_path):
     """A small notebook that keeps every rule; [position] of its cells is used below."""
     (tmp_path / "README.md").write_text("# The notation table\n", encoding="utf-8")
     (tmp_path / "curve.png").write_bytes(b"")
+    (tmp_path / "01_tripling.ipynb").touch()
+    tripling = "[On](01_tripling.ipynb)."
+    setup = f"{bootstrap_source()}\n\nimport math\n\nfrom vae_course import checks, plots"
     cells = [
         markdown(f"# Doubling\n\n{BADGE}\n\nSee [symbols](README.md#the-notation-table)."),  # 0
-        python(bootstrap_source()),  # 1
-        python("import math\n\nfrom vae_course import checks"),  # 2
-        markdown("## Settings"),  # 3
-        python("SEED = 0  # of every random number"),  # 4
+        python(f"{setup}\n\nplots.use_house_style()", tags=["setup"]),  # 1
+        python("SEED = 0  # of every random number"),  # 2
+        markdown("What flows where"),  # 3
+        python("plots.show(diagrams.autoencoder(), alt=words)", PNG),  # 4
         markdown("## One\n\n**Predict** the loss.\n\n" + FOLD.format("Answer", "About 3.")),  # 5
-        python("# NBVAL_IGNORE_OUTPUT\nloss = math.pi\nprint(loss)", stdout("3.14\n")),  # 6
+        python("loss = math.pi\nprint(loss)", stdout("3.14\n"), tags=["nbval-ignore-output"]),  # 6
         python('print("seen")', stdout("seen\n"), PNG),  # 7
-        python("assert 3 < loss < 4"),  # 8
+        python("assert 3 < loss < 4", tags=["claim"]),  # 8
         markdown("![A falling curve, the loss over epochs.](curve.png) $x$ [up](#One)"),  # 9
-        markdown("## Exercises\n\nWrite `double`."),  # 10
+        markdown("### Your turn\n\nWrite `double`."),  # 10
         python('def double(x): ...\n\n\nchecks.check("double", double)'),  # 11
         markdown(FOLD.format("Solution", f"```python\n{SOLUTION}\n```")),  # 12
         markdown("## Summary\n\n## Quiz\n\n" + "\n\n".join([FOLD.format("Q", "A")] * 3)),  # 13
-        markdown("## Glossary\n\n## References\n\n[paper](https://arxiv.org/abs/1312.6114)"),  # 14
+        markdown(f"## References\n\n[paper](https://arxiv.org/abs/1312.6114) {tripling}"),  # 14
     ]
     raw = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     number = 0
@@ -113,6 +117,10 @@ def nine_lines(*positions):
     return change
 
 
+def tags(position, *names):
+    return lambda raw: raw["cells"][position]["metadata"].update(tags=list(names))
+
+
 def dropped_cell(position):
     return lambda raw: raw["cells"].pop(position)
 
@@ -127,37 +135,41 @@ BREAKS = [
     (code.executed_in_order, lambda raw: raw["cells"][8].update(execution_count=None),
      "count None"),
     (code.code_is_plain_python, source(8, "assert", "%time assert"), "magics"),
-    (code.code_is_plain_python, source(2, "import checks", "import *"), "imports \\*"),
-    (code.cells_are_short, source(8, "assert", LONG + "\nassert"), "over 20 lines in 1 of 7"),
+    (code.code_is_plain_python, source(1, "import checks, plots", "import *"), "imports \\*"),
+    (code.cells_are_short, source(7, "print", LONG + "\nprint"), "over 20 lines in 1 of 5"),
     (code.cells_are_short, source(8, "assert", 2 * LONG + "\nassert"), "has 42 lines"),
-    (code.cells_are_short, nine_lines(4, 6, 7, 8), "median"),
+    (code.cells_are_short, nine_lines(2, 4, 6, 7), "median"),
     (code.cells_are_short, lambda raw: raw.update(cells=raw["cells"][:1]), "no code cell"),
     (code.lines_are_narrow, source(8, "4", "4  # " + "x" * 80), "line 1 has 103 columns"),
-    (code.prose_between_code, doubled_cell(7), "fourth code cell"),
-    (code.bootstrap_is_first, source(1, "-q", "-e"), "bootstrap"),
-    (code.bootstrap_is_first, dropped_cell(1), "bootstrap"),
-    (code.settings_cell, source(3, "Settings", "Choices"), "found 0"),
-    (code.settings_cell, source(4, "SEED", "seed"), "capitals"),
-    (code.settings_cell, source(4, "  # of every random number", ""), "without a comment"),
-    (code.settings_cell, source(4, "SEED = 0", ""), "sets nothing"),
-    (code.settings_cell, lambda raw: raw["cells"].extend(raw["cells"][3:5]), "found 2"),
-    (code.settings_cell, lambda raw: raw["cells"].extend([raw["cells"].pop(3) for _ in "ab"]),
-     "first four"),
-    (code.markers_count, source(6, "math.pi", "math.pi  # NBVAL_IGNORE_OUTPUT"), "its own"),
-    (code.markers_count, source(8, "assert", "# NBVAL_SKIP\nassert"), "marked skipped"),
-    (code.markers_count, lambda raw: raw["cells"][8]["metadata"].update(tags=["raises-exception"]),
-     "marked raises"),
+    (code.brackets_are_whole, source(6, "print(loss)", "print(len(\n    loss\n)) # why"),
+     "print\\(len\\(loss\\)\\).* join"),
+    (code.prose_between_code, lambda raw: [doubled_cell(7)(raw) for _ in range(2)], "fourth code"),
+    (code.setup_is_first, source(1, "-q", "-e"), "bootstrap"),
+    (code.setup_is_first, dropped_cell(1), "0 cells"),
+    (code.setup_is_first, tags(2, "setup"), "2 cells"),
+    (code.setup_is_first, source(1, "import math", "SEED = 0"), "holds 'SEED = 0'"),
+    (code.settings_have_comments, source(2, "  # of every random number", ""), "without a comment"),
+    (code.settings_have_comments, source(6, "loss =", "# again\nSEED ="), "sets SEED again"),
+    (code.tags_are_known, tags(7, "clam"), "'clam'"),
+    (code.tags_are_known, tags(7, "raises-exception"), "raises"),
+    (code.tags_are_known, source(6, "loss", "# NBVAL_IGNORE_OUTPUT\nloss"), "in a comment"),
+    (code.claims_are_silent, tags(8), "asserts; move"),
+    (code.claims_are_silent, source(8, "assert 3 < loss < 4", "loss"), "asserts nothing"),
+    (code.claims_are_silent, source(8, "assert", "print('holds')\nassert"), "speaks"),
+    (code.claims_are_silent, outputs(8, stdout("holds")), "shows something"),
+    (code.claims_are_silent, tags(8, "claim", "nbval-ignore-output"), "no output to ignore"),
     (code.ignored_output_has_a_claim, dropped_cell(8), "no claim cell"),
-    (code.ignored_output_has_a_claim, source(8, "assert", "# NBVAL_IGNORE_OUTPUT\nassert"),
-     "no claim cell"),
+    (code.ignored_output_has_a_claim, tags(8), "no claim cell"),
     (code.ignored_output_has_a_claim, source(8, "assert 3 < loss < 4", "assert True"), "no claim"),
     (code.ignored_output_has_a_claim, source(8, "loss", "SEED"), "share no variable"),
     (code.ignored_output_has_a_claim, source(8, "loss", "math.e"), "share no variable|no claim"),
     (code.ignored_output_has_a_claim, source(8, "assert", "def never():\n    assert"), "no claim"),
-    (code.ignored_output_has_a_claim, source(7, "print", "# NBVAL_IGNORE_OUTPUT\nprint"),
-     "share no variable"),
+    (code.ignored_output_has_a_claim, tags(7, "nbval-ignore-output"), "share no variable"),
     (code.ignored_output_has_a_claim, outputs(6), "stores none"),
-    (code.ignored_output_has_a_claim, doubled_cell(7), "next two code cells"),
+    (code.ignored_output_has_a_claim, lambda raw: [doubled_cell(7)(raw) for _ in range(4)],
+     "next four code cells"),
+    (code.one_diagram, outputs(4), "no cell shows a diagram"),
+    (code.one_diagram, source(4, "diagrams", "curves"), "no cell shows a diagram"),
     (output.outputs_stored, no_outputs, "no cell stores"),
     (output.outputs_stored, outputs(7), "prints, but"),
     (output.no_error_stored, outputs(7, ERROR), "ValueError"),
@@ -165,6 +177,7 @@ BREAKS = [
     (output.images_have_alt_text, outputs(7, PNG | {"metadata": {}}), "alt text ''"),
     (output.images_have_alt_text, outputs(7, PNG | {"metadata": {"image/png": {"alt": "loss"}}}),
      "alt text 'loss'"),
+    (output.first_screen_has_a_picture, outputs(4), "first five cells"),
     (output.no_widgets_stored, shown(7, **WIDGET), "widget view"),
     (output.no_widgets_stored, shown(7, **{"text/plain": "VBox(children=(Image(value=b''),))"}),
      "bare widget"),
@@ -186,11 +199,12 @@ BREAKS = [
     (output.small_enough, outputs(7, stdout("x" * 1_500_000)), "1.5 MB"),
     (text.headings_in_order, source(0, "# Doubling", "## Doubling"), "found 0"),
     (text.headings_in_order, source(5, "## One", "# One"), "found 2"),
-    (text.headings_in_order, source(3, "## Set", "### Set"), "level 3 under one of level 1"),
+    (text.headings_in_order, source(3, "What", "### What"), "level 3 under one of level 1"),
     (text.headings_in_order, lambda raw: raw["cells"].insert(0, raw["cells"].pop(2)), "first cell"),
     (text.closing_sections, source(13, "Summary", "In short"), '"summary"'),
     (text.closing_sections, source(13, "<details>", "<div>"), "0 folded answers"),
     (text.closing_sections, source(13, "## Quiz", "## Quiz\n\n## Other"), "0 folded answers"),
+    (text.links_lead_through_the_course, source(14, "01_tripling", "02_tripling"), "01_tripling"),
     (text.links_resolve, source(0, "README.md", "READYOU.md"), "leads nowhere"),
     (text.links_resolve, source(0, "#the-notation-table", "#The-notation-table"), "no heading"),
     (text.links_resolve, source(9, "curve.png", "bend.png"), "leads nowhere"),
@@ -236,3 +250,43 @@ def test_a_bad_notebook_is_caught(rule, change, words, good):
 
 def test_every_rule_is_broken_once():
     assert {rule for rule, *_ in BREAKS} == set(RULES)
+
+
+def test_a_companion_has_looser_rules(good):
+    """It needs no diagram, no quiz and no first screen, but leads back to its lesson."""
+    path = good.path.with_name("00b_halving.ipynb")
+    raw = {
+        **good.raw,
+        "cells": [cell for cell in good.raw["cells"] if PNG not in cell.get("outputs", [])],
+    }
+    good.path.touch()
+    companion = Notebook(path, raw, solutions={})
+    assert companion.is_companion and not good.is_companion
+    for rule in (code.one_diagram, output.first_screen_has_a_picture):
+        assert list(rule(companion)) == []
+    problems = list(text.links_lead_through_the_course(companion))
+    assert len(problems) == 1 and "00_doubling" in problems[0]
+    assert (
+        any(
+            "00b_halving" in problem
+            for problem in text.links_lead_through_the_course(
+                Notebook(good.path, good.raw, solutions={})
+            )
+        )
+        is False
+    )  # the companion is no file yet
+    path.touch()
+    (problem,) = text.links_lead_through_the_course(Notebook(good.path, good.raw, solutions={}))
+    assert "00b_halving" in problem
+
+
+def test_the_guide_counts_what_a_reader_sees(good):
+    assert text.size(good)["cells"] == len(good.cells) - 1  # one claim
+    assert text.over_the_guide(good) == []
+    raw = copy.deepcopy(good.raw)
+    raw["cells"] += [markdown("word " * 40)] * 80
+    long = text.over_the_guide(Notebook(good.path, clean(raw), solutions={}))
+    assert [re.sub(r"\d+ ", "N ", line, count=1) for line in long] == [
+        "N cells (guide: 80)",
+        "N words (guide: 3000)",
+    ]

@@ -1,14 +1,25 @@
 """Every notebook keeps the house rules, present and future; nbval runs their cells elsewhere."""
 
+import re
+import warnings
 from pathlib import Path
 
 import pytest
 
-from house_rules import RULES, Notebook
+from house_rules import RULES, Notebook, code_rules, output_rules, text_rules
 from vae_course.admin.notebooks import find_notebooks, read_notebook
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+# Until they are rewritten, these keep the rules that the rewriting brings as far as they can.
+BEING_REWRITTEN = ("01_", "02_", "03_", "04_", "05_", "06_", "07_", "08_")
+NEW_RULES = (
+    code_rules.one_diagram,
+    output_rules.first_screen_has_a_picture,
+    text_rules.links_lead_through_the_course,
+)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -16,7 +27,17 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 def test_house_rule(rule, path):
     problems = [f"- {problem}" for problem in rule(Notebook(path, read_notebook(path)))]
     if problems:
-        pytest.fail("\n".join([f"{path.name}: {rule.__doc__}", *problems]), pytrace=False)
+        told = "\n".join([f"{path.name}: {rule.__doc__}", *problems])
+        if rule in NEW_RULES and path.name.startswith(BEING_REWRITTEN):
+            pytest.xfail(told)
+        pytest.fail(told, pytrace=False)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_size(path):
+    """A guide, not a rule: what is longer is told as a warning."""
+    if over := text_rules.over_the_guide(Notebook(path, read_notebook(path))):
+        warnings.warn(f"{path.stem} is long: {', '.join(over)}", stacklevel=1)
 
 
 def test_there_are_notebooks():
@@ -25,6 +46,7 @@ def test_there_are_notebooks():
 
 
 def test_notebooks_are_numbered_once():
-    numbers = [path.name[:3] for path in NOTEBOOKS]
-    assert all(number[:2].isdigit() and number[2] == "_" for number in numbers), numbers
+    numbers = [path.name.split("_")[0] for path in NOTEBOOKS]
+    assert all(re.fullmatch(r"\d\db?", number) for number in numbers), numbers
     assert len(set(numbers)) == len(numbers), numbers
+    assert {number[:2] for number in numbers} <= set(numbers), "a companion without its lesson"

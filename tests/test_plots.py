@@ -27,24 +27,34 @@ def line():
 
 
 def shown(figure, alt=ALT):
+    """The picture that `show` displays, and the line under it."""
     with capture_output() as captured:
         plots.show(figure, alt=alt)
-    (output,) = captured.outputs
-    return captured.stdout, output.data, output.metadata
+    picture, caption = captured.outputs
+    assert (
+        captured.stdout == "" and caption.data["text/plain"] == f"Figure: {' '.join(alt.split())}"
+    )
+    return caption.data["text/markdown"], picture.data, picture.metadata
 
 
-def test_show_stores_alt_text_and_prints_it(shell):
-    printed, data, metadata = shown(line())
+def test_show_stores_alt_text_and_shows_it_once(shell):
+    caption, data, metadata = shown(line())
     assert metadata["image/png"]["alt"] == ALT
-    assert printed == f"Figure: {ALT}\n"
+    assert caption == f"*Figure:* {ALT}"
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
     assert metadata["image/png"]["width"] == round(picture.width * CSS_DPI / DPI)
 
 
 def test_alt_text_is_one_line(shell):
-    printed, _, metadata = shown(line(), alt="A line that rises\n    from 0 to 1.")
+    caption, _, metadata = shown(line(), alt="A line that rises\n    from 0 to 1.")
     assert metadata["image/png"]["alt"] == "A line that rises from 0 to 1."
-    assert printed.count("\n") == 1
+    assert "\n" not in caption
+
+
+def test_a_caption_is_words_and_not_markdown(shell):
+    caption, *_ = shown(line(), alt="From $2 to $3, a*b*c, `x`, [y] and x_1 < x_2: a line.")
+    written = r"From \$2 to \$3, a\*b\*c, \`x\`, \[y\] and x\_1 &lt; x\_2: a line."
+    assert caption == f"*Figure:* {written}"
 
 
 def test_text_beside_the_picture_is_our_own_and_constant(shell):
@@ -59,7 +69,7 @@ def test_same_figure_gives_the_same_bytes(shell):
 
 
 def test_nbconvert_puts_the_alt_text_into_html(shell):
-    """Its classic template does; the lab template drops it, and the printed line stands in."""
+    """Its classic template does; the lab template drops it, and the caption stands in."""
     _, data, metadata = shown(line(), alt='Points "inside" a <circle> of radius 1.')
     output = nbformat.v4.new_output("display_data", data=data, metadata=metadata)
     cell = nbformat.v4.new_code_cell("plots.show(…)", outputs=[output])

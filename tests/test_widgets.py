@@ -284,7 +284,7 @@ def test_twin_starts_from_the_first_values_wherever_the_explorer_stands(toy):
 def test_twin_is_shown_with_alt_text(toy, shell):
     with capture_output() as captured:
         toy.explorer.static([{"grey": 2.0}, {"grey": 8.0}], labels=["dark", "light"], alt=ALT)
-    assert captured.stdout == f"Figure: {ALT}\n"
+    assert captured.outputs[1].data["text/plain"] == f"Figure: {ALT}"
     assert captured.outputs[0].metadata["image/png"]["alt"] == ALT
 
 

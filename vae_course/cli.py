@@ -60,7 +60,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Run notebooks in a fresh kernel and compare every output with the stored one.",
         **_example("vae-course notebooks check 01_autoencoders"),
     )
-    for action in (run, check):
+    tidy = actions.add_parser(
+        "tidy",
+        help="bring into the stored form without running",
+        description="Store notebooks without an editor's metadata, and with what the cells' tags "
+        "(claim, setup, hide-input) mean to JupyterLab, Colab and the website. Nothing is run.",
+        **_example("vae-course notebooks tidy 01"),
+    )
+    for action in (run, check, tidy):
         action.add_argument(
             "names", nargs="*", metavar="NAME", help="01, 01_autoencoders or a path (default: all)"
         )
@@ -69,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     run.set_defaults(work=_notebooks_run)
     check.set_defaults(work=_notebooks_check)
+    tidy.set_defaults(work=_notebooks_tidy)
     _add_train(commands)
     doctor.add_command(commands)
     stamp.add_command(commands)
@@ -172,6 +180,19 @@ def _notebooks_check(arguments: argparse.Namespace) -> int:
     from vae_course.admin import notebooks
 
     return notebooks.check_notebooks(_notebook_paths(arguments))
+
+
+def _notebooks_tidy(arguments: argparse.Namespace) -> int:
+    from vae_course.admin import notebooks
+
+    for path in _notebook_paths(arguments):
+        try:
+            changed = notebooks.tidy_notebook(path)
+        except notebooks.NotebookFailed as failure:
+            print(failure)
+            return 1
+        print(f"{path.stem}: {'tidied' if changed else 'nothing to do'}")
+    return 0
 
 
 def _notebook_paths(arguments: argparse.Namespace) -> list[Path]:

@@ -14,12 +14,7 @@ FENCED = re.compile(r"^(```+|~~~+).*?^\1", re.MULTILINE | re.DOTALL)
 MATHS = re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
 INLINE_CODE = re.compile(r"`[^`\n]+`")
 DETAILS = re.compile(r"<details\b.*?</details>", re.DOTALL)
-MARKERS = {
-    "NBVAL_IGNORE_OUTPUT": "ignored",
-    "PYTEST_VALIDATE_IGNORE_OUTPUT": "ignored",
-    "NBVAL_SKIP": "skipped",
-    "NBVAL_RAISES_EXCEPTION": "raises",
-}
+COMPANION = re.compile(r"\d\db_")  # 02b_…: "going deeper", beside chapter 02
 
 
 @dataclass
@@ -82,13 +77,21 @@ class Cell:
             return ast.parse("")
 
     @property
-    def markers(self) -> set[str]:
-        """What nbval is told: "ignored", "skipped", "raises"."""
-        lines = [line.strip() for line in self.lines]
-        comments = {line.lstrip("#").strip() for line in lines if line.startswith("#")}
-        tags = {tag.upper().replace("-", "_") for tag in self.raw["metadata"].get("tags", [])}
-        tags = {"NBVAL_RAISES_EXCEPTION" if tag == "RAISES_EXCEPTION" else tag for tag in tags}
-        return {MARKERS[name] for name in comments | tags if name in MARKERS}
+    def tags(self) -> list[str]:
+        return self.raw["metadata"].get("tags", [])
+
+    @property
+    def is_ignored(self) -> bool:
+        """Whether nbval is told not to compare what the cell shows."""
+        return "nbval-ignore-output" in self.tags
+
+    @property
+    def is_claim(self) -> bool:
+        return "claim" in self.tags
+
+    @property
+    def has_picture(self) -> bool:
+        return any("image/png" in data or "image/jpeg" in data for data in self.data)
 
     @property
     def headings(self) -> list[tuple[int, str]]:
@@ -118,6 +121,21 @@ class Notebook:
 
             chapter = int(self.path.name[:2])
             self.solutions = {e.name: checks.solution(e.name) for e in checks.exercises(chapter)}
+
+    @property
+    def is_companion(self) -> bool:
+        return COMPANION.match(self.path.name) is not None
+
+    @property
+    def siblings(self) -> list[Path]:
+        """The notebooks of the folder, this one among them, in the order of the course."""
+        return sorted({*self.path.parent.glob("[0-9]*.ipynb"), self.path})
+
+    @property
+    def family(self) -> list[Path]:
+        """The chapter's lesson and its companion, without this notebook itself."""
+        number = self.path.name[:2]
+        return [p for p in self.siblings if p.name.startswith(number) and p != self.path]
 
     @property
     def code(self) -> list[Cell]:

@@ -72,6 +72,12 @@ def images_have_alt_text(notebook: Notebook) -> Iterator[str]:
                     )
 
 
+def first_screen_has_a_picture(notebook: Notebook) -> Iterator[str]:
+    """Something to see within the first five cells: what makes one ask how."""
+    if not notebook.is_companion and not any(cell.has_picture for cell in notebook.cells[:5]):
+        yield "none of the first five cells shows a picture; open with one (its code: hide-input)"
+
+
 def no_widgets_stored(notebook: Notebook) -> Iterator[str]:
     """A stored widget shows "Error displaying widget"; its sentence and static figure are kept."""
     if "widgets" in notebook.raw["metadata"]:

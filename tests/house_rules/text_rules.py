@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlparse
 
 from vae_course.admin.notebooks import read_notebook, repository_address, repository_branch
 
-from .notebook import DETAILS, FENCED, Cell, Notebook
+from .notebook import COMPANION, DETAILS, FENCED, Cell, Notebook
 
 LABEL = r"[^\[\]]*(?:\[[^\]]*\][^\[\]]*)*"  # may hold one level of brackets
 LINK = re.compile(rf"(?<!!)\[{LABEL}\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
@@ -19,7 +19,8 @@ HTML_LINK = re.compile(r"<(?:a|img)\b[^>]*?\b(?:href|src)=[\"']([^\"']+)[\"']")
 HTML_IMAGE = re.compile(r"<img\b[^>]*>")
 FOLD = re.compile(r"<details>\s*<summary>.+?</summary>[ \t]*\n[ \t]*\n", re.DOTALL)
 COLAB = "https://colab.research.google.com"
-SECTIONS = ("exercises", "summary", "quiz", "glossary", "references")
+SECTIONS = ("summary", "quiz", "references")  # of a lesson
+GUIDE = {"cells": 80, "words": 3000}  # of a lesson; a companion has half
 
 
 def headings_in_order(notebook: Notebook) -> Iterator[str]:
@@ -38,15 +39,44 @@ def headings_in_order(notebook: Notebook) -> Iterator[str]:
 
 
 def closing_sections(notebook: Notebook) -> Iterator[str]:
-    """Exercises, summary, a quiz of at least three folded answers, glossary, references."""
+    """Summary, a quiz of at least three folded answers, references; a companion: references."""
     text = "\n".join(FENCED.sub("", cell.source) for cell in notebook.markdown)
     headings = re.findall(r"^#{1,6} .*", text.lower(), re.MULTILINE)
-    for section in SECTIONS:
+    for section in SECTIONS[-1:] if notebook.is_companion else SECTIONS:
         if not any(section in heading for heading in headings):
-            yield f'no heading holds "{section}"; every notebook has that section'
+            yield f'no heading holds "{section}"; every lesson has that section'
     quiz = re.search(r"^##* [^\n]*quiz.*?(?=^#{1,2} |\Z)", text, re.MULTILINE | re.DOTALL | re.I)
     if quiz and (answers := len(DETAILS.findall(quiz[0]))) < 3:
         yield f"the quiz has {answers} folded answers, expected at least 3"
+
+
+def links_lead_through_the_course(notebook: Notebook) -> Iterator[str]:
+    """A lesson links to the one before, the one after and its companion; a companion back to it."""
+    linked = {urlparse(t).path for cell in notebook.markdown for t in LINK.findall(cell.prose)}
+    lessons = [path for path in notebook.siblings if not COMPANION.match(path.name)]
+    wanted = list(notebook.family)
+    if not notebook.is_companion:
+        place = lessons.index(notebook.path)
+        wanted += [*lessons[max(place - 1, 0) : place], *lessons[place + 1 : place + 2]]
+    for path in wanted:
+        if path.name not in linked:
+            yield f"no link leads to {path.name}; previous, next and companion stand at the end"
+
+
+def size(notebook: Notebook) -> dict[str, int]:
+    """Cells and words that a reader sees: without claims, code, formulas."""
+    words = sum(len(re.findall(r"\w+", cell.prose)) for cell in notebook.markdown)
+    return {"cells": sum(not cell.is_claim for cell in notebook.cells), "words": words}
+
+
+def over_the_guide(notebook: Notebook) -> list[str]:
+    """How far a notebook passes the guide: a warning, not a rule."""
+    share = 0.5 if notebook.is_companion else 1
+    most = {what: round(share * number) for what, number in GUIDE.items()}
+    found = size(notebook)
+    return [
+        f"{found[what]} {what} (guide: {most[what]})" for what in most if found[what] > most[what]
+    ]
 
 
 def links_resolve(notebook: Notebook) -> Iterator[str]:
@@ -142,12 +172,7 @@ def predictions_have_answers(notebook: Notebook) -> Iterator[str]:
 def exercises_have_solutions(notebook: Notebook) -> Iterator[str]:
     """Each exercise of the chapter is checked, and its folded solution is the reference."""
     folded = {code.strip() for fold in notebook.folded for code in _python(fold)}
-    checked = {}
-    for cell in notebook.code:
-        for node in ast.walk(cell.tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "checks.check":
-                name = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
-                checked[name] = cell
+    checked = _checked(notebook.code)
     for name, cell in checked.items():
         if name not in notebook.solutions:
             yield f"{cell} checks {name!r}, which is no exercise of this chapter"
@@ -156,9 +181,23 @@ def exercises_have_solutions(notebook: Notebook) -> Iterator[str]:
                 f"{cell} checks {name!r}, but no folded ```python block equals "
                 f"checks.solution({name!r}); paste what that prints"
             )
+    for path in notebook.family:  # the lesson's and the companion's exercises are the chapter's
+        raw = read_notebook(path)["cells"]
+        checked |= _checked([Cell(0, cell) for cell in raw if cell["cell_type"] == "code"])
     for name in notebook.solutions:
         if name not in checked:
             yield f'the exercise {name!r} is missing; add a stub and checks.check("{name}", {name})'
+
+
+def _checked(cells: list[Cell]) -> dict[str | None, Cell]:
+    """The exercises that are checked, by name, and the cell that does it."""
+    checked = {}
+    for cell in cells:
+        for node in ast.walk(cell.tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "checks.check":
+                name = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+                checked[name] = cell
+    return checked
 
 
 def _python(text: str) -> list[str]:

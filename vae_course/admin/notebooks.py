@@ -22,7 +22,7 @@ from typing import Any
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 _BOOTSTRAP = '''\
-# Installs the course where it is missing (Colab); does nothing where it is installed.
+# Set-up: installs the course where it is missing (Colab), imports, sets the style.
 import importlib.util
 import os
 import subprocess
@@ -46,7 +46,10 @@ _METADATA = {
         "pygments_lexer": "ipython3",
     },
 }
-_KEPT_CELL_METADATA = ("deletable", "editable", "jupyter", "nbgrader", "tags")
+_KEPT_CELL_METADATA = ("deletable", "editable", "nbgrader", "tags")
+# What a cell's tag says about its code: folded on the website, or the cell left out there. All
+# three are collapsed in JupyterLab and in Colab. nbval reads its own tags (nbval-ignore-output).
+_ON_THE_SITE = {"claim": "remove-cell", "setup": "hide-input", "hide-input": "hide-input"}
 _PROGRESS_BAR = re.compile(r"(\d+%\|.*\||\b\d+it ).*\[\d+:\d\d.*\]")
 # `fit` reads it: a bar that is never drawn can't reach a stored or a compared output.
 _NO_BARS = {"TQDM_DISABLE": "1"}
@@ -161,7 +164,8 @@ def clean(notebook: dict[str, Any]) -> dict[str, Any]:
     """Bring a notebook into the stored form, in place; returns it.
 
     Dropped: widget state, widget views (their text/plain stays), progress bars, timing, metadata
-    of editors. Cell ids that are missing or doubled are made from the cell's source.
+    of editors. Cell ids that are missing or doubled are made from the cell's source. What the tags
+    `claim`, `setup` and `hide-input` mean to JupyterLab, Colab and the website is filled in.
     """
     notebook["metadata"] = json.loads(json.dumps(_METADATA))
     notebook["nbformat"], notebook["nbformat_minor"] = 4, 5
@@ -170,13 +174,23 @@ def clean(notebook: dict[str, Any]) -> dict[str, Any]:
         if cell.get("id") in seen or not cell.get("id"):
             cell["id"] = _new_id(cell["source"], seen)
         seen.add(cell["id"])
-        cell["metadata"] = {
-            key: cell["metadata"][key] for key in _KEPT_CELL_METADATA if key in cell["metadata"]
-        }
+        cell["metadata"] = _cell_metadata(cell)
         if cell["cell_type"] == "code":
             outputs = map(_clean_output, cell["outputs"])
             cell["outputs"] = _joined([output for output in outputs if output is not None])
     return notebook
+
+
+def _cell_metadata(cell: dict[str, Any]) -> dict[str, Any]:
+    """Of a cell's metadata what is stored; whether its code is collapsed follows from its tags."""
+    kept = {key: cell["metadata"][key] for key in _KEPT_CELL_METADATA if key in cell["metadata"]}
+    tags = [tag for tag in kept.pop("tags", []) if tag != "remove-cell"]
+    site = [_ON_THE_SITE[tag] for tag in tags if tag in _ON_THE_SITE]
+    if site:
+        kept |= {"cellView": "form", "jupyter": {"source_hidden": True}}
+    if tags := list(dict.fromkeys([*tags, *site])):
+        kept["tags"] = tags
+    return kept
 
 
 def _joined(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -212,6 +226,13 @@ def _clean_output(output: dict[str, Any]) -> dict[str, Any] | None:
         if view is not None and not output["data"]:
             return None
     return output
+
+
+def tidy_notebook(path: Path) -> bool:
+    """Bring a notebook into the stored form without running it; returns whether that changed it."""
+    before = path.read_bytes()
+    write_notebook(clean(read_notebook(path)), path)
+    return path.read_bytes() != before
 
 
 def run_notebook(path: Path) -> float:

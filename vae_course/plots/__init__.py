@@ -7,7 +7,6 @@ torch: tensors are taken as they come, on any device, with or without a gradient
 
 from __future__ import annotations
 
-import base64
 import itertools
 import sys
 import textwrap
@@ -25,8 +24,10 @@ from vae_course.plots.pictures import (
     DPI,
     as_array,
     checked_pixels,
+    display_png,
     figure_picture,
     image_strip,
+    in_notebook,
     small_png,
 )
 from vae_course.plots.style import (
@@ -55,11 +56,12 @@ _WIDEST = 860  # screen pixels: the column of a notebook
 
 
 def show(figure: Figure | Image.Image, *, alt: str) -> None:
-    r"""Show a figure as a PNG with its description in words, and close it.
+    r"""Show a figure as a PNG with its description under it, and close it.
 
+    figure: of matplotlib, its axes, a diagram, or a Pillow image
     alt: one sentence that tells what can be seen, for those who can't see it. It is stored with
-    the picture, where few programs read it (JupyterLab does not), so one line under the figure
-    prints it too. Outside a notebook only the line appears.
+    the picture, where few programs read it (JupyterLab does not), and stands under it as a line
+    that wraps. Outside a notebook only the line is printed.
     Raises: ValueError if alt is missing or too short; TypeError if it gets something else.
     """
     if not isinstance(alt, str) or len(alt.strip()) <= 20:
@@ -75,30 +77,16 @@ def show(figure: Figure | Image.Image, *, alt: str) -> None:
             "returns it first: figure, axes = plt.subplots()"
         )
     alt = " ".join(alt.split())
-    if _in_notebook():
-        from IPython.display import display
-
+    if in_notebook():
         with matplotlib.rc_context(HOUSE_STYLE):  # ticks are styled when they are first drawn
             picture = figure_picture(figure) if isinstance(figure, Figure) else figure
         # JupyterLab and nbconvert show it at this width: the finer pixels only make it sharp.
         width = min(round(picture.width * CSS_DPI / DPI), _WIDEST)
-        display(
-            {
-                "image/png": base64.b64encode(small_png(picture)).decode(),
-                "text/plain": "A figure; the line below it says what it shows.",
-            },
-            metadata={"image/png": {"alt": alt, "width": width}},
-            raw=True,
-        )
-    print(textwrap.fill(f"Figure: {alt}", 88))  # a page breaks longer lines within words
+        display_png(small_png(picture), alt=alt, width=width)
+    else:
+        print(textwrap.fill(f"Figure: {alt}", 88))
     if "matplotlib.pyplot" in sys.modules and isinstance(figure, Figure):
         sys.modules["matplotlib.pyplot"].close(figure)
-
-
-def _in_notebook() -> bool:
-    if "IPython" not in sys.modules:
-        return False
-    return sys.modules["IPython"].get_ipython() is not None
 
 
 def image_grid(

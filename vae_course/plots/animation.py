@@ -2,14 +2,13 @@ r"""Moving pictures that play in a notebook and on a web page: APNG and GIF, mad
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from vae_course.plots.pictures import as_array, checked_pixels
+from vae_course.plots.pictures import as_array, checked_pixels, display_png, in_notebook
 
 __all__ = ["animation", "frames_of", "show_animation", "there_and_back"]
 
@@ -56,19 +55,16 @@ def animation(frames, *, milliseconds: int = 60, scale: int = 6, format: str = "
 def show_animation(png: bytes, *, alt: str, width: int = 168) -> None:
     r"""Play an animated PNG in the notebook; elsewhere print what it shows.
 
-    alt: one sentence that tells what can be seen, stored with it and printed under it
+    alt: one sentence that tells what can be seen, stored with it and shown under it
     Raises: ValueError if alt is missing or too short.
     """
-    from IPython import get_ipython
-    from IPython.display import display
-
     alt = " ".join(alt.split())
     if len(alt) <= 20:
         raise ValueError(f"alt is {alt!r}; expected a sentence that says what can be seen")
-    if get_ipython() is not None:
-        data = {"image/png": base64.b64encode(png).decode(), "text/plain": "An animation."}
-        display(data, metadata={"image/png": {"alt": alt, "width": width}}, raw=True)
-    print(f"Animation: {alt}")
+    if in_notebook():
+        display_png(png, alt=alt, width=width, kind="Animation")
+    else:
+        print(f"Animation: {alt}")
 
 
 def frames_of(file: bytes) -> Sequence[Image.Image]:

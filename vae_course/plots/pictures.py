@@ -2,8 +2,11 @@ r"""Pictures as numpy arrays and Pillow images: small PNG files to store, fast o
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,6 +104,30 @@ def small_png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, format="png", optimize=True)
     return file.getvalue()
+
+
+def caption(words: str, *, kind: str = "Figure") -> dict[str, str]:
+    r"""The line under a picture as Jupyter's formats: Markdown, which wraps, and plain text."""
+    marked = re.sub(r"([\\`*_\[\]$])", r"\\\1", words).replace("<", "&lt;")
+    return {"text/markdown": f"*{kind}:* {marked}", "text/plain": f"{kind}: {words}"}
+
+
+def in_notebook() -> bool:
+    r"""Whether what is displayed reaches a notebook (or another front end of IPython)."""
+    return "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
+
+
+def display_png(png: bytes, *, alt: str, width: int, kind: str = "Figure") -> None:
+    r"""Display a PNG at that many screen pixels, with its alt text, and the same words under it."""
+    from IPython.display import display
+
+    data = {
+        "image/png": base64.b64encode(png).decode(),
+        "text/plain": f"{'An' if kind[0] == 'A' else 'A'} {kind.lower()}; "
+        "the line below it says what it shows.",
+    }
+    display(data, metadata={"image/png": {"alt": alt, "width": width}}, raw=True)
+    display(caption(alt, kind=kind), raw=True)
 
 
 def fast_png(picture: Image.Image | np.ndarray) -> bytes:
