@@ -2,50 +2,77 @@ r"""Generative adversarial networks: a generator, a discriminator, and the game 
 
 The generator is the decoder of the VAE, so that the two can be compared on equal terms. Shapes:
 B images, D latent dimensions. Generators return pixels in [0, 1], discriminators logits (B,):
-positive where an image looks real. The ring of Gaussians of notebook 06 lives in `_rings.py`.
+positive where an image looks real. At the end stands the ring of Gaussians of notebook 06, on
+which a generator's collapse can be seen and counted.
 """
 
+import itertools
+import math
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.optim.swa_utils import AveragedModel
 
-from vae_course._gan_checks import (
-    check_batch,
-    check_images,
-    check_logits,
-    check_settings,
-    check_step,
-)
-from vae_course._gan_networks import Generator, MovingAverage, conv_discriminator
-from vae_course._rings import (
-    modes_covered,
-    point_discriminator,
-    point_generator,
-    ring_centers,
-    ring_of_gaussians,
-)
-from vae_course.require import check_numbers
+from vae_course import require
+from vae_course.models import IMAGE_SHAPE, conv_decoder, halvings
 from vae_course.training import History, NotFinite, core
 from vae_course.training.source import source
 
-__all__ = [
-    "Generator",
-    "conv_discriminator",
-    "discriminator_loss",
-    "discriminator_step",
-    "fit_gan",
-    "generator_loss",
-    "generator_step",
-    "modes_covered",
-    "point_discriminator",
-    "point_generator",
-    "r1_penalty",
-    "ring_centers",
-    "ring_of_gaussians",
-    "saturating_generator_loss",
-]
+# --------------------------------------------------------------------------------- the networks
+
+
+class Generator(nn.Module):
+    r"""Latents to images: a decoder, and a sigmoid that makes pixels of its logits.
+
+    Shapes: latent (B, D) → pixels (B, 1, 28, 28) in [0, 1].
+    """
+
+    def __init__(self, decoder: nn.Module, *, latent_dim: int):
+        super().__init__()
+        require.count(latent_dim=latent_dim)
+        self.decoder = decoder
+        self.latent_dim = latent_dim
+
+    @classmethod
+    def conv(cls, latent_dim: int, *, channels: int = 32, image_shape=IMAGE_SHAPE) -> "Generator":
+        r"""With the very decoder of `VAE.conv`."""
+        require.count(latent_dim=latent_dim, channels=channels)
+        decoder = conv_decoder(latent_dim, channels=channels, image_shape=image_shape)
+        return cls(decoder, latent_dim=latent_dim)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        r"""The same as calling it; the name that a VAE has for it."""
+        return self(latent)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        require.shape(("images", self.latent_dim), latent=latent)
+        require.dtype(next(self.parameters(), latent).dtype, latent=latent)
+        return torch.sigmoid(self.decoder(latent))  # (B, 1, 28, 28)
+
+
+def conv_discriminator(
+    *, channels: int = 32, spectral: bool = False, image_shape=IMAGE_SHAPE
+) -> nn.Sequential:
+    r"""Images to one logit each, 28 → 14 → 7 → 1: (B, 1, 28, 28) → (B,).
+
+    spectral: divide each weight matrix by its largest singular value, so that no layer can
+        stretch a difference between images. Then the logits change at most as fast as the image.
+    Source: Radford et al. 2016 (DCGAN), here without batch normalisation; Miyato et al. 2018.
+    """
+    shapes = halvings(channels, image_shape)  # (1, 28, 28), (32, 14, 14), (64, 7, 7)
+    layers: list[nn.Module] = []
+    for (before, _, _), (after, _, _) in itertools.pairwise(shapes):
+        layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    layers += [nn.Flatten(), nn.Linear(math.prod(shapes[-1]), 1)]  # (B, 64 · 7 · 7), (B, 1)
+    if spectral:
+        layers = [spectral_norm(layer) if hasattr(layer, "weight") else layer for layer in layers]
+    return nn.Sequential(*layers, nn.Flatten(start_dim=0))  # (B,)
+
+
+# ----------------------------------------------------------------------------------- the losses
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -54,7 +81,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     Shapes: real_logits (B,), fake_logits (B′,) → scalar. Both halves are averages.
     Source: Goodfellow et al. 2014, equation 1.
     """
-    check_logits(real_logits=real_logits, fake_logits=fake_logits)
+    require.not_empty(real_logits=real_logits, fake_logits=fake_logits)
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
 
 
@@ -63,13 +90,13 @@ def generator_loss(fake_logits: Tensor) -> Tensor:
 
     Source: Goodfellow et al. 2014, section 3.
     """
-    check_logits(fake_logits=fake_logits)
+    require.not_empty(fake_logits=fake_logits)
     return F.softplus(-fake_logits).mean()
 
 
 def saturating_generator_loss(fake_logits: Tensor) -> Tensor:
     r"""E log(1 − D(fake)), the game's own: flat where the generator is worst. (B,) → scalar."""
-    check_logits(fake_logits=fake_logits)
+    require.not_empty(fake_logits=fake_logits)
     return -F.softplus(fake_logits).mean()
 
 
@@ -80,7 +107,7 @@ def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
     Raises: ValueError unless there is one logit an image, which the image has an influence on.
     Source: Mescheder, Geiger & Nowozin 2018, equation 9, without its γ.
     """
-    check_batch(real=real)
+    require.batch(real=real)
     real = real.detach().requires_grad_()
     logits = discriminator(real)
     if logits.numel() != len(real) or not logits.requires_grad:
@@ -90,6 +117,9 @@ def r1_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
         )
     (slope,) = torch.autograd.grad(logits.sum(), real, create_graph=True)  # like real
     return 0.5 * slope.flatten(start_dim=1).square().sum(dim=1).mean()
+
+
+# ------------------------------------------------------------------------------------ the game
 
 
 def discriminator_step(
@@ -108,11 +138,13 @@ def discriminator_step(
     Raises: ValueError if real and generated images differ in shape, pixels leave [0, 1], or the
         optimizer is the other player's; TypeError on anything that is no tensor or network.
     """
-    check_step(optimizer, discriminator, generator, real=real, latent=latent)
-    check_numbers(r1=r1, least=0)
+    require.network(generator=generator, discriminator=discriminator)
+    require.optimizer_of(discriminator, optimizer)
+    require.batch(real=real, latent=latent)
+    require.number(r1=r1, least=0)
     with torch.no_grad():  # the generator is a given here: .detach() on its images does as well
         fake = generator(latent)
-    check_images(real, fake)
+    require.same_kind(real=real, generated=fake)
     loss = discriminator_loss(discriminator(real), discriminator(fake))
     if r1:
         loss = loss + r1 * r1_penalty(discriminator, real)
@@ -131,7 +163,9 @@ def generator_step(
     Shapes: latent (B, D) → the loss before the step
     Raises: ValueError, TypeError as `discriminator_step`.
     """
-    check_step(optimizer, generator, discriminator, latent=latent)
+    require.network(generator=generator, discriminator=discriminator)
+    require.optimizer_of(generator, optimizer)
+    require.batch(latent=latent)
     loss = generator_loss(discriminator(generator(latent)))
     _update(optimizer, loss)
     return loss.item()
@@ -143,6 +177,23 @@ def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+
+
+def weight_average(network: nn.Module, decay: float) -> AveragedModel:
+    r"""A copy of the network whose weights follow it slowly: each update, `decay` of them stays.
+
+    In the first updates less stays, so that the start is forgotten sooner.
+    """
+    require.number(average=decay, least=0, most=1)
+    if decay == 1:
+        raise ValueError("average is 1; expected a number below it, such as 0.999")
+
+    @torch.no_grad()
+    def towards(average: list[Tensor], weights: list[Tensor], updates: Tensor) -> None:
+        step = int(updates) + 1
+        torch._foreach_lerp_(average, weights, 1 - min(decay, step / (step + 10)))
+
+    return AveragedModel(network, multi_avg_fn=towards)
 
 
 CAUSES = "  - log(sigmoid(logits)) of a discriminator that is sure: compute losses from logits\n"
@@ -184,19 +235,23 @@ def fit_gan(
     Raises: TrainingDiverged once a loss is NaN or infinite; ValueError or TypeError on arguments
         that cannot be trained with, such as images of another range or shape.
     """
+    require.count(epochs=epochs, batch_size=batch_size)
+    require.network(generator=generator, discriminator=discriminator)
     data = source(generator, images, None, batch_size)
-    latent_dim = check_settings(generator, discriminator, latent_dim, r1, seed,
-                                epochs=epochs, batch_size=batch_size)  # fmt: skip
-    device = core.device_of(generator)
-    with torch.no_grad(), core.evaluating(generator, seed):
-        check_images(data.pixels(), generator(torch.zeros(1, latent_dim, device=device)))
+    latent_dim = getattr(generator, "latent_dim", None) if latent_dim is None else latent_dim
+    if latent_dim is None:
+        raise ValueError("how many latents does this generator take? Pass latent_dim=…")
+    require.count(latent_dim=latent_dim)
+    require.number(r1=r1, least=0)
     rates = learning_rate, learning_rate if discriminator_rate is None else discriminator_rate
     g_optimizer = core.adam(generator, rates[0], betas=betas)
     d_optimizer = core.adam(discriminator, rates[1], betas=betas)
-    smooth = MovingAverage(generator, average)
+    averaged = weight_average(generator, average).eval()
+    shown = averaged.module if average else generator  # what the world gets to see
     history = History() if history is None else history
     both, seed = nn.ModuleList([generator, discriminator]), core.seed_after(generator, seed)
     shuffling = torch.Generator().manual_seed(seed)
+    device = core.device_of(generator)
 
     def one_epoch(epoch: int, tick: core.Tick) -> dict[str, float]:
         averages = core.Averages(generator)
@@ -206,7 +261,8 @@ def fit_gan(
             latent = torch.randn(len(real), latent_dim, device=device)
             g_loss = generator_step(generator, discriminator, g_optimizer, latent)
             averages.add({"d_loss": d_loss, "g_loss": g_loss}, len(real))
-            smooth.add(generator)
+            if average:
+                averaged.update_parameters(generator)
         return {"epoch": epoch, **averages.means(), **opinions()}
 
     def opinions() -> dict[str, float]:
@@ -216,15 +272,85 @@ def fit_gan(
             means = [discriminator(images).sigmoid().mean().item() for images in (real, fake)]
         return dict(zip(("d_real", "d_fake"), means, strict=True))
 
-    def after(epoch: int) -> None:
-        with smooth.shown(generator):
-            after_epoch(epoch, generator, history)
-
+    with torch.no_grad(), core.evaluating(generator, seed):
+        fake = generator(torch.zeros(1, latent_dim, device=device))
+        require.same_kind(real=data.pixels(), generated=fake)
     try:
         return core.train_epochs(
             one_epoch, both, epochs=epochs, steps=data.steps, seed=seed, history=history,
             learning_rate=lambda: max(rates), causes=lambda: CAUSES, progress=progress,
-            after_epoch=after_epoch and after,
+            after_epoch=after_epoch and (lambda epoch: after_epoch(epoch, shown, history)),
         )  # fmt: skip
     finally:
-        smooth.put(generator)
+        generator.load_state_dict(shown.state_dict())
+
+
+# ------------------------------------------------- a ring of Gaussians, where modes can be counted
+
+
+def ring_centers(modes: int = 8, *, radius: float = 2.0) -> Tensor:
+    r"""The centres of `modes` Gaussians, evenly spaced on a circle: (modes, 2)."""
+    require.count(modes=modes)
+    require.number(radius=radius, least=0)
+    angle = torch.arange(modes) * (2 * math.pi / modes)  # (modes,)
+    return radius * torch.stack([angle.cos(), angle.sin()], dim=1)
+
+
+def ring_of_gaussians(
+    count: int,
+    *,
+    modes: int = 8,
+    radius: float = 2.0,
+    std: float = 0.05,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Points drawn from narrow Gaussians on a circle, all equally likely: (count, 2).
+
+    std: of each Gaussian, in each direction
+    generator: the same seed, the same points
+    Raises: ValueError if there is nothing to draw or std is negative.
+    """
+    require.count(count=count)
+    require.number(std=std, least=0)
+    centers = ring_centers(modes, radius=radius)
+    chosen = torch.randint(modes, (count,), generator=generator)
+    return centers[chosen] + std * torch.randn(count, 2, generator=generator)
+
+
+def point_generator(latent_dim: int, *, hidden: int = 64) -> nn.Sequential:
+    r"""Latents to points of the plane, two hidden layers: (B, D) → (B, 2)."""
+    require.count(latent_dim=latent_dim, hidden=hidden)
+    return nn.Sequential(
+        nn.Linear(latent_dim, hidden), nn.ReLU(),  # (B, hidden)
+        nn.Linear(hidden, hidden), nn.ReLU(),
+        nn.Linear(hidden, 2),  # (B, 2)
+    )  # fmt: skip
+
+
+def point_discriminator(*, hidden: int = 64, spectral: bool = False) -> nn.Sequential:
+    r"""Points to one logit each, two hidden layers: (B, 2) → (B,).
+
+    spectral: divide each weight matrix by its largest singular value (see `conv_discriminator`)
+    """
+    require.count(hidden=hidden)
+    linear = [nn.Linear(2, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, 1)]
+    if spectral:
+        linear = [spectral_norm(layer) for layer in linear]
+    return nn.Sequential(
+        linear[0], nn.LeakyReLU(0.2),  # (B, hidden)
+        linear[1], nn.LeakyReLU(0.2),
+        linear[2], nn.Flatten(start_dim=0),  # (B,)
+    )  # fmt: skip
+
+
+def modes_covered(samples: Tensor, centers: Tensor, radius: float) -> int:
+    r"""How many centres have at least one sample within `radius`.
+
+    Shapes: samples (N, 2), centers (M, 2) → a whole number from 0 to M
+    Raises: ValueError on other shapes, TypeError on other things.
+    """
+    require.shape(("count", 2), samples=samples, centers=centers)
+    require.number(radius=radius, least=0)
+    exact = "donot_use_mm_for_euclid_dist"  # a matrix product would round
+    distances = torch.cdist(*require.common_floats(samples, centers), compute_mode=exact)  # (N, M)
+    return int((distances <= radius).any(dim=0).sum())

@@ -135,6 +135,30 @@ def pixels(**images: Tensor) -> None:
             )
 
 
+def dtype(expected: torch.dtype, **given: Tensor) -> None:
+    r"""Tensors of this dtype."""
+    for name, value in given.items():
+        if value.dtype != expected:
+            raise TypeError(
+                f"{name} has dtype {value.dtype}, the network {expected}: {name}.to({expected})"
+            )
+
+
+def same_kind(*, real: Tensor, generated: Tensor) -> None:
+    r"""Images of one shape, dtype and range, by which a discriminator can't tell them apart."""
+    if real.shape[1:] != generated.shape[1:]:
+        raise ValueError(
+            f"real images have shape {tuple(real.shape)}, the generator's "
+            f"{tuple(generated.shape)}: all but the first number must agree. Resize, or "
+            "unsqueeze(1) a missing channel axis"
+        )
+    if real.dtype != generated.dtype:
+        kind = generated.dtype
+        raise ValueError(f"real images are {real.dtype}, the generator's {kind}: images.to({kind})")
+    if real.dim() == 4:  # points, which are no images, may lie anywhere
+        pixels(real=real)
+
+
 def some_pixels(**images: Tensor) -> None:
     r"""Images of a size: a batch may be empty, its images not."""
     for name, image in images.items():
