@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from vae_course import _gpt_checks as check
-from vae_course.require import check_numbers, check_whole, check_whole_tensor
+from vae_course import require
 
 
 class CharTokenizer:
@@ -25,7 +24,7 @@ class CharTokenizer:
     """
 
     def __init__(self, text: Iterable[str]):
-        self.characters = "".join(sorted(set(check.as_text(text))))
+        self.characters = "".join(sorted(set(require.text(text))))
         self._token = {character: token for token, character in enumerate(self.characters)}
 
     def __len__(self) -> int:
@@ -33,7 +32,7 @@ class CharTokenizer:
 
     def encode(self, text: str) -> Tensor:
         r"""A text of T characters → (T,) int64."""
-        text = check.as_text(text)
+        text = require.text(text)
         try:
             return torch.tensor([self._token[character] for character in text], dtype=torch.long)
         except KeyError as unknown:
@@ -45,12 +44,12 @@ class CharTokenizer:
 
     def decode(self, tokens: Tensor | Iterable[int]) -> str:
         r"""(T,) integers → a text of T characters."""
-        return "".join(self.characters[n] for n in check.as_numbers(tokens, len(self)))
+        return "".join(self.characters[n] for n in require.token_list(tokens, len(self)))
 
 
 def split(tokens: Tensor, *, fraction: float = 0.9) -> tuple[Tensor, Tensor]:
     r"""The first part for training, the rest for validation: text is not shuffled, it is cut."""
-    check_numbers(fraction=fraction, least=0, most=1)
+    require.number(fraction=fraction, least=0, most=1)
     cut = int(fraction * len(tokens))
     return tokens[:cut], tokens[cut:]
 
@@ -63,8 +62,8 @@ def random_windows(
     Shapes: tokens (N,) → context (count, length), targets (count, length)
     Raises: ValueError if the text is too short, or is no single row of tokens.
     """
-    check_whole_tensor("tokens", tokens, dims=1)
-    check_whole(length=length, count=count)
+    require.integers(tokens=tokens, dims=1)
+    require.count(length=length, count=count)
     if len(tokens) <= length:
         raise ValueError(
             f"{len(tokens)} tokens hold no window of {length} and a target: give more text"
@@ -81,13 +80,13 @@ def language_model_loss(logits: Tensor, targets: Tensor) -> Tensor:
     Shapes: logits (B, T, V), targets (B, T) → ()
     Raises: ValueError if the shapes do not fit, or a target is not among the V characters.
     """
-    check.check_targets(logits, targets)
+    require.targets(targets, logits=logits)
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
 def causal_mask(length: int, *, device: torch.device | None = None) -> Tensor:
     r"""Who may look where: (T, T) bool, True at [t, s] where s ≤ t, the present and the past."""
-    check_whole(length=length, least=0)
+    require.count(length=length, least=0)
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()
 
 
@@ -97,7 +96,7 @@ def attention_weights(query: Tensor, key: Tensor) -> Tensor:
     Shapes: query, key (…, T, hs) → (…, T, T), rows sum to 1, zero above the diagonal
     Raises: ValueError if the shapes differ.
     """
-    check.check_heads(query=query, key=key)
+    require.heads(query=query, key=key)
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (…, T, T)
     mask = causal_mask(query.shape[-2], device=query.device)  # (T, T)
     return scores.masked_fill(~mask, -math.inf).softmax(dim=-1)  # (…, T, T)
@@ -109,7 +108,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     Shapes: query, key, value (…, T, hs) → (…, T, hs)
     Source: Vaswani et al. 2017, equation 1, with the decoder's mask.
     """
-    check.check_heads(query=query, key=key, value=value)
+    require.heads(query=query, key=key, value=value)
     return attention_weights(query, key) @ value  # (…, T, T) @ (…, T, hs)
 
 
@@ -122,8 +121,8 @@ class CausalSelfAttention(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
-        check_whole(width=width, heads=heads)
-        check_numbers(dropout=dropout, least=0, most=1)
+        require.count(width=width, heads=heads)
+        require.number(dropout=dropout, least=0, most=1)
         if width % heads:
             raise ValueError(f"width {width} can't be shared out evenly among {heads} heads")
         self.heads, self.dropout = heads, dropout
@@ -132,7 +131,7 @@ class CausalSelfAttention(nn.Module):
 
     def split_heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         r"""Queries, keys and values of every head: (B, T, C) → three of (B, nh, T, hs)."""
-        check.check_stream(x, self.project.in_features)
+        require.shape(("B", "T", self.project.in_features), x=x)
         parts = self.query_key_value(x).chunk(3, dim=-1)  # three of (B, T, C)
         return tuple(part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
 
@@ -152,7 +151,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
-        check_whole(width=width)
+        require.count(width=width)
         self.norm_1 = nn.LayerNorm(width)
         self.attention = CausalSelfAttention(width, heads, dropout)
         self.norm_2 = nn.LayerNorm(width)
@@ -164,7 +163,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        check.check_stream(x, self.attention.project.in_features)
+        require.shape(("B", "T", self.norm_1.normalized_shape[0]), x=x)
         x = x + self.attention(self.norm_1(x))  # (B, T, C)
         return x + self.feed_forward(self.norm_2(x))  # (B, T, C)
 
@@ -181,7 +180,7 @@ class CharGPT(nn.Module):
         layers: int = 4, heads: int = 4, width: int = 128, dropout: float = 0.0,
     ):  # fmt: skip
         super().__init__()
-        check_whole(vocabulary=vocabulary, block_size=block_size, layers=layers, width=width)
+        require.count(vocabulary=vocabulary, block_size=block_size, layers=layers, width=width)
         self.block_size = block_size
         self.token_embedding = nn.Embedding(vocabulary, width)
         self.position_embedding = nn.Embedding(block_size, width)
@@ -202,7 +201,7 @@ class CharGPT(nn.Module):
 
     def embed(self, tokens: Tensor) -> Tensor:
         r"""What and where: (B, T) → (B, T, C)."""
-        check.check_tokens(tokens, self.token_embedding.num_embeddings)
+        require.tokens(tokens, self.token_embedding.num_embeddings)
         if tokens.shape[-1] > self.block_size:
             raise ValueError(
                 f"{tokens.shape[-1]} tokens came, the model looks at {self.block_size} at most: "
@@ -237,8 +236,8 @@ class CharGPT(nn.Module):
         Each is drawn given the last block_size ones, without dropout. temperature, top_k: see
         `next_probs`. generator: the same seed, the same text.
         """
-        check_whole(count=count, least=0)
-        check.check_tokens(tokens, self.token_embedding.num_embeddings, least=1)
+        require.count(count=count, least=0)
+        require.tokens(tokens, self.token_embedding.num_embeddings, least=1)
         training = self.training
         self.eval()
         try:
@@ -258,7 +257,7 @@ def next_probs(logits: Tensor, temperature: float = 1.0, *, top_k: int | None = 
     top_k: keep the k most likely characters only, and any that are as likely as the k-th
     Raises: ValueError on other shapes, or if a logit is NaN or infinite.
     """
-    check.check_sampling(logits, temperature, top_k)
+    require.next_logits(logits, temperature, top_k)
     limits = torch.finfo(logits.dtype)
     if temperature < limits.tiny:  # 0, or too small to divide by
         return F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)

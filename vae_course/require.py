@@ -10,6 +10,7 @@ to do about it. A wrong kind of thing is a TypeError, a wrong value or shape a V
 
 import functools
 import math
+from collections.abc import Iterable
 from numbers import Integral, Real
 
 import torch
@@ -264,6 +265,86 @@ def whole_values(limit: float = math.inf, **given: Tensor) -> None:
         if broken.any():
             raise ValueError(f"{name} holds {value[broken][0]:g}; expected whole numbers")
         below(limit, **{name: value})
+
+
+# ---------------------------------------------------------------------------- texts and tokens
+
+
+def text(text: Iterable[str]) -> str:
+    r"""One text: a str, or strings one after the other."""
+    if isinstance(text, Iterable) and not isinstance(text, str | bytes | Tensor):
+        text = list(text)
+        if all(isinstance(part, str) for part in text):
+            text = "".join(text)
+    if not isinstance(text, str):
+        raise TypeError(f"text is {kind(text)}; expected a str, such as the content of a file")
+    return text
+
+
+def token_list(tokens: Tensor | Iterable[int], vocabulary: int) -> list[int]:
+    r"""Tokens in one row, (T,), as Python's integers in 0 … V − 1."""
+    if not isinstance(tokens, Iterable) or (isinstance(tokens, Tensor) and tokens.dim() != 1):
+        came = tuple(tokens.shape) if isinstance(tokens, Tensor) else kind(tokens)
+        raise TypeError(f"tokens: got {came}; expected whole numbers in one row, (T,)")
+    numbers = tokens.tolist() if isinstance(tokens, Tensor) else list(tokens)
+    numbers = [n.item() if hasattr(n, "item") and n.ndim == 0 else n for n in numbers]
+    for number in numbers:
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise TypeError(f"among the tokens is {number!r}, {kind(number)}; expected integers")
+        if not 0 <= number < vocabulary:
+            raise ValueError(f"among the tokens is {number}; expected 0 to {vocabulary - 1}")
+    return numbers
+
+
+def tokens(tokens: Tensor, vocabulary: int, *, least: int = 0) -> None:
+    r"""Integers below V in a table (B, T) with T ≥ least."""
+    integers(tokens=tokens, dims=2, dtypes=(torch.int64, torch.int32))
+    if tokens.shape[1] < least:
+        raise ValueError(f"tokens have shape {tuple(tokens.shape)}; give at least one a sequence")
+    if tokens.device.type == "cpu":  # a GPU's own kernel refuses them: here it would be waited for
+        below(vocabulary, tokens=tokens)
+
+
+def targets(targets: Tensor, *, logits: Tensor) -> None:
+    r"""For logits (B, T, V): one of V characters at each position, (B, T) int64."""
+    shape(("B", "T", "V"), logits=logits)
+    integers(targets=targets, dims=2, dtypes=(torch.int64,))
+    if logits.shape[:2] != targets.shape or targets.numel() == 0:
+        raise ValueError(
+            f"logits have shape {tuple(logits.shape)}, targets {tuple(targets.shape)}; expected "
+            "(B, T, V) and (B, T), with at least one character"
+        )
+    if targets.device.type == "cpu":
+        below(logits.shape[2], targets=targets)
+
+
+def heads(**parts: Tensor) -> None:
+    r"""Queries, keys and values of one shape (…, T, hs) and dtype."""
+    floats(**parts)
+    first, *others = parts.values()
+    alike = all((part.shape, part.dtype) == (first.shape, first.dtype) for part in others)
+    if not alike or first.dim() < 2 or first.shape[-1] == 0:
+        came = ", ".join(f"{name} {tuple(part.shape)} {part.dtype}" for name, part in parts.items())
+        raise ValueError(f"got {came}; expected the same shape (…, T, hs) and dtype in all")
+
+
+def next_logits(logits: Tensor, temperature: float, top_k: int | None) -> None:
+    r"""Logits (B, V) of which each row has one to draw, at a temperature ≥ 0, from top_k ≥ 1."""
+    shape(("B", "V"), logits=logits)
+    if logits.shape[1] == 0:
+        raise ValueError(f"logits have shape {tuple(logits.shape)}; expected V ≥ 1 characters")
+    if not isinstance(temperature, Real):
+        raise TypeError(f"temperature is {kind(temperature)}; expected a number")
+    if top_k is not None:
+        count(top_k=top_k, least=-math.inf)
+    if not 0 <= temperature < math.inf or (top_k is not None and top_k < 1):
+        raise ValueError(f"got {temperature=}, {top_k=}; expected temperature ≥ 0 and top_k ≥ 1")
+    largest = logits.amax(dim=-1)  # NaN if one in the row is
+    if not largest.isfinite().all():
+        raise ValueError(
+            f"the largest logit of a row is {largest[~largest.isfinite()][0]:g}; expected a number "
+            "in each row: a training that diverged?"
+        )
 
 
 # ------------------------------------------------------------------------------ single values
