@@ -12,12 +12,8 @@ data/runs/gan-comparison-BUDGET.csv. --models and --seeds choose a part.
 """
 
 import argparse
-import csv
 import dataclasses
-import io
-import json
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -27,7 +23,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from vae_course import data, gan, losses, metrics, pretrained, training
-from vae_course.files import write_whole
 from vae_course.models import VAE, ConditionalVAE
 
 MODELS = ("vae", "conditional-vae", "gan", "stable-gan")
@@ -121,32 +116,21 @@ def train(name: str, seed: int, budget: Budget, images: data.ImageData):
 
 def save(folder: Path, name: str, seed: int, chosen: str, model, clock) -> None:
     """Weights (float16), card and history; the card comes last: the run is complete."""
-    from safetensors.torch import save as to_bytes
-
     budget, stem = BUDGETS[chosen], f"{name}-{seed}"
-    stored = {key: value.half().contiguous() for key, value in model.state_dict().items()}
     clock.history.to_csv(folder / f"{stem}.csv")
-    content = to_bytes(stored)
-    write_whole(folder / f"{stem}.safetensors", content)
     kinds = {"vae": "conv-vae", "conditional-vae": "conditional-vae"}
     size = {"kind": kinds[name], "width": budget.channels} if name in kinds else {
         "channels": budget.channels}  # fmt: skip
-    card = {
-        "model": f"{type(model).__name__}, {name} of the comparison (vae_course.gan, .models)",
-        "architecture": {"latent_dim": LATENT_DIM, **size},
-        "parameters": training.count_parameters(model),
-        "weights": {"dtype": "float16", "bytes": len(content)},
-        "data": {"name": budget.images},
-        "protocol": {
+    pretrained.save(
+        folder / f"{stem}.safetensors", model, dtype="float16",
+        architecture={"latent_dim": LATENT_DIM, **size}, data={"name": budget.images},
+        protocol={
             "seed": seed, "cpu_seconds": round(clock.spent, 1), "epochs": len(clock.history),
             "batch_size": 64, "optimizer": "Adam", **budget.recipe(name),
         },
-        "command": f"python benchmarks/gan_comparison.py --budget {chosen}",
-        "measured": f"1,000 samples: data/runs/gan-comparison-{chosen}.csv",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "licence": "MIT",
-    }  # fmt: skip
-    write_whole(folder / f"{stem}.json", (json.dumps(card, indent=1) + "\n").encode())
+        command=f"python benchmarks/gan_comparison.py --budget {chosen}",
+        measured=f"1,000 samples: data/runs/gan-comparison-{chosen}.csv",
+    )  # fmt: skip
 
 
 def load(folder: Path, name: str, seed: int):
@@ -181,12 +165,7 @@ def measure(folder: Path, runs: list[tuple[str, int]], chosen: str, table: Path)
     """All complete runs, measured and written to the table."""
     images = data.load_images(BUDGETS[chosen].images)
     rows = [row_of(folder, name, seed, images) for name, seed in runs]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    table.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(table, text.getvalue().encode())
+    training.History(rows).to_csv(table)
     print(f"written: {table}")
 
 

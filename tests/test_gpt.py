@@ -1,16 +1,13 @@
 """Identities of the GPT: the future does not leak, an untrained loss is log V, seeds repeat."""
 
-import json
 import math
-from argparse import Namespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from vae_course import cli, gpt, pretrained
-from vae_course.files import DataError, package_data
-from vae_course.runs import train_gpt
+from vae_course import gpt
+from vae_course.runs.gpt import mean_loss
 
 SIZE = {"block_size": 8, "layers": 2, "heads": 2, "width": 16}
 TEXT = "to be, or not to be, that is the question.\n" * 30
@@ -252,169 +249,5 @@ def test_mean_loss_predicts_every_character_once():
         logits = model(piece[None, :-1])[0]
         total += F.cross_entropy(logits, piece[1:], reduction="sum").item()
     for batch_size in (1, 2, 5, 64):
-        measured = train_gpt.mean_loss(model, tokens, 8, batch_size=batch_size)
+        measured = mean_loss(model, tokens, 8, batch_size=batch_size)
         assert measured == pytest.approx(total / 43, rel=1e-5)
-
-
-@pytest.fixture
-def text_file(tmp_path):
-    path = tmp_path / "text.txt"
-    path.write_text(TEXT)
-    return path
-
-
-@pytest.fixture
-def options(text_file):
-    return (
-        f"train --model gpt --dataset {text_file} --layers 1 --heads 2 --width 16 --block-size 8 "
-        "--batch-size 4 --dropout 0.1 --device cpu"
-    ).split()
-
-
-def train(*arguments):
-    return cli.main(list(map(str, arguments)))
-
-
-class TestTraining:
-    def test_run_writes_model_card_log_and_loads(self, options, tmp_path, capsys):
-        out = tmp_path / "run"
-        assert train(*options, "--steps", 30, "--out", out, "--store", "float16") == 0
-        model, tokenizer, card = pretrained.load_gpt(out / "model.safetensors")
-        assert tokenizer.characters == "".join(sorted(set(TEXT)))
-        assert {p.dtype for p in model.parameters()} == {torch.float32} and not model.training
-        _, rest = gpt.split(tokenizer.encode(TEXT))
-        measured = card["measured"]["validation_loss"]
-        assert measured == pytest.approx(train_gpt.mean_loss(model, rest, 8), abs=1e-4)
-        assert measured < math.log(len(tokenizer)) and str(measured) in capsys.readouterr().out
-        assert card["measured"]["steps"] == 30 and card["weights"]["dtype"] == "float16"
-        assert card["parameters"] == sum(p.numel() for p in model.parameters())
-        log = (out / "log.csv").read_text().splitlines()
-        assert log[0].startswith("step,characters") and log[-1].startswith("30,960,")
-        assert not [p.name for p in out.iterdir() if p.name.endswith(".part")]
-
-    def test_resumed_run_equals_an_uninterrupted_one(self, options, tmp_path):
-        whole, halves = tmp_path / "whole", tmp_path / "halves"
-        settings = {"steps": 12, "evaluate_every": 4, "layers": 1, "heads": 2, "width": 16}
-        settings |= {"block_size": 8, "batch_size": 4, "dropout": 0.1, "warm_up": 3}
-        chosen = train_gpt.settings_from(dataset=options[4], **settings)
-        whole.mkdir()
-        halves.mkdir()
-        uninterrupted = train_gpt.Run(chosen)
-        uninterrupted.train(whole)
-        first = train_gpt.Run(chosen)
-        first.model.train()
-        while first.step < 4:
-            first.train_step()
-        first.rows = uninterrupted.rows[:1]
-        first.save_checkpoint(halves)
-        del first
-        torch.manual_seed(99)
-        resumed = train_gpt.Run.resume(halves)
-        assert resumed.step == 4
-        resumed.train(halves)
-        for name, value in uninterrupted.model.state_dict().items():
-            assert torch.equal(value, resumed.model.state_dict()[name]), name
-        losses = [[row["validation_loss"] for row in r.rows] for r in (uninterrupted, resumed)]
-        assert losses[0] == losses[1]
-
-    def test_resume_from_the_command_line_and_longer(self, options, tmp_path):
-        out = tmp_path / "run"
-        assert train(*options, "--steps", 5, "--out", out) == 0
-        assert train("train", "--model", "gpt", "--out", out, "--resume", "--steps", 9) == 0
-        card = json.loads((out / "model.json").read_text())
-        assert card["measured"]["steps"] == 9 and len(card["commands"]) == 2
-        assert card["commands"][1].endswith("--steps 9 --resume")
-
-    def test_learning_rate_rises_stays_and_falls_to_nothing(self):
-        settings = train_gpt.Settings(steps=100, warm_up=10, decay=0.5, learning_rate=1.0)
-        rates = [settings.learning_rate_at(step) for step in range(100)]
-        assert rates[0] == pytest.approx(0.1) and rates[9:51] == [1.0] * 42
-        assert rates[75] == pytest.approx(0.5) and rates[99] == pytest.approx(0.02)
-
-
-class TestBadArguments:
-    @pytest.mark.parametrize(
-        "extra, words",
-        [
-            (["--steps", "0"], "whole number of 1 or more"),
-            (["--steps", "many"], "invalid whole number"),
-            (["--heads", "3"], "width 16 can't be shared among 3 heads"),
-            (["--dropout", "1.5"], "dropout must be"),
-            (["--learning-rate", "-1"], "learning_rate must be positive"),
-            (["--device", "toaster"], "device 'toaster'"),
-            (["--resume"], "leave out batch_size"),
-            (["--dataset", "shakespere"], "Did you mean 'shakespeare'?"),
-            (["--model", "cnn"], "invalid choice"),
-        ],
-        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-    )
-    def test_one_line_and_code_2(self, options, tmp_path, capsys, extra, words):
-        try:
-            code = train(*options, "--out", tmp_path / "out", *extra)
-        except SystemExit as left:
-            code = left.code
-        message = capsys.readouterr().err
-        assert code == 2 and words in message and message.count("\n") == 1
-        assert not (tmp_path / "out" / "model.json").exists()
-
-    def test_text_shorter_than_a_window(self, options, text_file, tmp_path, capsys):
-        text_file.write_text("short")
-        assert train(*options, "--out", tmp_path / "out") == 2
-        assert "too short" in capsys.readouterr().err
-
-    def test_nothing_to_resume_and_run_in_the_way(self, options, tmp_path, capsys):
-        common = ["train", "--model", "gpt", "--out", tmp_path / "out"]
-        assert train(*common, "--resume") == 2
-        assert "no checkpoint" in capsys.readouterr().err
-        assert train(*options, "--steps", 1, "--out", tmp_path / "out") == 0
-        assert train(*options, "--steps", 1, "--out", tmp_path / "out") == 2
-        assert "add --resume" in capsys.readouterr().err
-
-    def test_damaged_checkpoint(self, tmp_path, capsys):
-        (tmp_path / "checkpoint.safetensors").write_bytes(b"rubbish")
-        assert train("train", "--model", "gpt", "--out", tmp_path, "--resume") == 2
-        assert "is no checkpoint" in capsys.readouterr().err
-
-    def test_other_text_than_before(self, options, text_file, tmp_path, capsys):
-        assert train(*options, "--steps", 1, "--out", tmp_path / "out") == 0
-        text_file.write_text(TEXT + "and more")
-        assert train("train", "--model", "gpt", "--out", tmp_path / "out", "--resume") == 2
-        assert "not the one" in capsys.readouterr().err
-
-    def test_unknown_preset(self):
-        with pytest.raises(ValueError, match="choose from minutes, hour"):
-            train_gpt.settings_from("day")
-
-    def test_namespace_of_a_program(self, text_file, tmp_path):
-        """`train_and_save` needs nothing of the command line but its names."""
-        given = Namespace(dataset=str(text_file), out=tmp_path / "o", device="cpu", resume=False)
-        given.preset, given.steps, given.block_size, given.width, given.layers = None, 1, 8, 8, 1
-        assert "validation loss" in train_gpt.train_and_save(given)
-
-
-class TestPretrained:
-    @pytest.mark.parametrize(
-        "name, bound", [("gpt-shakespeare-minutes", 1.88), ("gpt-shakespeare-hour", 1.60)]
-    )
-    def test_shipped_models(self, name, bound):
-        model, tokenizer, card = pretrained.load_gpt(name)
-        assert len(tokenizer) == 65 == card["architecture"]["vocabulary"]
-        assert card["measured"]["validation_loss"] <= bound and card["weights"]["bytes"] < 4e6
-        assert sum(p.numel() for p in model.parameters()) == card["parameters"]
-        log = package_data(f"runs/{name}.csv").read_text().splitlines()
-        assert log[-1].startswith(f"{card['measured']['steps']},")
-        line = "First Citizen:\nBefore we proceed any further, hear me speak.\n"
-        tokens = tokenizer.encode(line)
-        assert train_gpt.mean_loss(model, tokens, 61) < 2.0  # far below log 65 = 4.17
-        text = tokenizer.decode(model.generate(tokenizer.encode("ROMEO:")[None], 1)[0])
-        assert text == "ROMEO:\n"
-
-    def test_missing_and_mismatched_files(self, tmp_path):
-        with pytest.raises(DataError, match="no file"):
-            pretrained.load_gpt("gpt-of-nobody")
-        with pytest.raises(DataError, match="no file"):
-            pretrained.load_gpt(tmp_path / "model.safetensors")
-        (tmp_path / "model.safetensors").write_bytes(b"rubbish")
-        (tmp_path / "model.json").write_text('{"architecture": {"vocabulary": 3}}')
-        with pytest.raises(DataError, match="damaged"):
-            pretrained.load_gpt(tmp_path / "model.safetensors")

@@ -64,7 +64,7 @@ class TestCsv:
         ("text", "words"),
         [
             ("", "no column 'epoch'"),
-            ("step,loss\n1,2\n", "no column 'epoch'"),
+            ("time,loss\n1,2\n", "no column 'epoch'"),
             ("epoch,loss\n1,2\n2,two\n", r"line 3: .*'two'.*expected one number a column"),
             ("epoch,loss\n1,2,3\n", "line 2: .*expected one number a column"),
         ],

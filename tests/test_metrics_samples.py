@@ -233,7 +233,7 @@ class TestTrainFeatures:
         first, again, other = map(weights, made)
         assert torch.equal(first, again) and not torch.equal(first, other)
         card = train_features.save(settings, data, made[2], tmp_path)
-        loaded, again = pretrained._load(
+        loaded, again = pretrained.load(
             tmp_path / "digit-features.safetensors",
             lambda card: features.DigitClassifier(**card["architecture"]),
         )

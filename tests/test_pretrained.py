@@ -5,11 +5,15 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import nn
 
-from vae_course import metrics, pretrained
+from torch_tools import elbo_loss, small_vae, weights
+from vae_course import metrics, models, pretrained
 from vae_course.data import load_images
 from vae_course.files import DataError, package_data
-from vae_course.training import count_parameters
+from vae_course.runs.gpt import mean_loss
+from vae_course.training import count_parameters, fit
 
 FOLDER = package_data("pretrained/README.md").parent
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
@@ -69,6 +73,91 @@ def test_the_tables_sharpness_is_that_of_the_shipped_weights():
         assert again == pytest.approx(float(rows[name]["sharpness"]), rel=0.1)
 
 
-def test_a_vaes_card_is_not_taken_for_a_generators():
-    with pytest.raises(DataError, match="don't belong together"):
+@pytest.mark.parametrize(
+    "name, bound", [("gpt-shakespeare-minutes", 1.88), ("gpt-shakespeare-hour", 1.60)]
+)
+def test_a_shipped_gpt_writes_english(name, bound):
+    model, tokenizer, card = pretrained.load_gpt(name)
+    assert len(tokenizer) == 65 == card["architecture"]["vocabulary"]
+    assert card["measured"]["validation_loss"] <= bound
+    assert count_parameters(model) == card["parameters"]
+    assert pretrained.load_log(name).last["step"] == card["measured"]["steps"]
+    tokens = tokenizer.encode("First Citizen:\nBefore we proceed any further, hear me speak.\n")
+    assert mean_loss(model, tokens, 61) < 2.0  # far below log 65 = 4.17
+    text = tokenizer.decode(model.generate(tokenizer.encode("ROMEO:")[None], 1)[0])
+    assert text == "ROMEO:\n"
+
+
+def test_a_model_of_another_kind_is_named():
+    with pytest.raises(DataError, match="vae-conv holds a VAE, not a Generator"):
         pretrained.load_gan("vae-conv")
+    with pytest.raises(DataError, match="not a CharGPT"):
+        pretrained.load_gpt("vae-conv")
+
+
+# ------------------------------------------------------------------------- weights of one's own
+
+
+def small(path, **options):
+    model = models.VAE.dense(2, hidden=6)
+    architecture = {"kind": "dense-vae", "latent_dim": 2, "width": 6}
+    return model, pretrained.save(path, model, architecture=architecture, **options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_what_is_saved_is_loaded(tmp_path, dtype):
+    model, card = small(tmp_path / "mine", dtype=dtype, data={"name": "noise"})
+    assert {file.name for file in tmp_path.iterdir()} == {"mine.safetensors", "mine.json"}
+    again, read = pretrained.load(tmp_path / "mine.safetensors")
+    assert read == card and read["data"] == {"name": "noise"} and not again.training
+    assert torch.equal(weights(model), weights(again))  # the model is left as it was stored
+    assert {p.dtype for p in again.parameters()} == {torch.float32}
+
+
+def test_buffers_and_whole_numbers_survive(tmp_path):
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    for _ in range(3):
+        model(torch.rand(5, 3))
+    pretrained.save(tmp_path / "mine", model, dtype="float16")
+    make = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    again, _ = pretrained.load(tmp_path / "mine.safetensors", make)
+    assert again is make and again[1].num_batches_tracked.item() == 3
+
+
+def test_a_checkpoint_of_fit_gives_its_weights(tmp_path):
+    model = small_vae()
+    fit(model, elbo_loss, torch.rand(8, 1, 28, 28), epochs=1, progress=False,
+        checkpoint=tmp_path / "run.safetensors")  # fmt: skip
+    again, card = pretrained.load(tmp_path / "run.safetensors", models.VAE.dense(2, hidden=6))
+    assert torch.equal(weights(again), weights(model)) and card == {}
+
+
+@pytest.mark.parametrize("wrap", ["", "module.", "_orig_mod."])
+def test_a_state_dict_of_ones_own_and_of_a_wrapped_model(tmp_path, wrap):
+    model = small_vae()
+    save_file({wrap + k: v for k, v in model.state_dict().items()}, tmp_path / "mine.safetensors")
+    again, card = pretrained.load(tmp_path / "mine.safetensors", models.VAE.dense(2, hidden=6))
+    assert torch.equal(weights(again), weights(model)) and card == {}
+    with pytest.raises(DataError, match="load\\(path, model=…\\)"):
+        pretrained.load(tmp_path / "mine.safetensors")
+
+
+def test_files_that_are_missing_damaged_or_of_another_model(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    for name in ("gpt-of-nobody", path):
+        with pytest.raises(DataError, match="no file"):
+            pretrained.load(name)
+    small(path)
+    with pytest.raises(DataError, match="don't belong together"):
+        pretrained.load(path, models.VAE.dense(2, hidden=7))
+    path.with_suffix(".json").write_text('{"kind": "VAE", "architecture": {"kind": "none"}}')
+    with pytest.raises(DataError, match="don't belong together"):
+        pretrained.load(path)
+    path.with_suffix(".json").write_text("{")
+    with pytest.raises(DataError, match="is damaged"):
+        pretrained.load(path)
+    path.write_bytes(b"rubbish")
+    with pytest.raises(DataError, match="is damaged"):
+        pretrained.load(path, models.VAE.dense(2, hidden=6))
+    with pytest.raises(DataError, match="may hold a pickle"):
+        pretrained.load(tmp_path / "weights.pt")

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from vae_course import __version__
-from vae_course.admin import doctor, stamp, start
-from vae_course.teach import parser as teach_parser
+from vae_course.runs import FAMILIES
+
+# Commands whose options stand beside their work, in a module that is loaded when it is asked for.
+ELSEWHERE = {
+    "start": ("vae_course.admin.start", "the notebooks in a folder of your own"),
+    "doctor": ("vae_course.admin.doctor", "what is wrong here, and the command that mends it"),
+    "stamp": ("vae_course.admin.stamp", "write your fork's address into badges and notebooks"),
+    "teach": ("vae_course.teach.parser", "an instructor's week: release, collect, grade, scores"),
+}
 
 
 class _BadArgument(Exception):
@@ -31,7 +39,8 @@ def _example(text: str) -> dict[str, object]:
     }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(wanted: str) -> argparse.ArgumentParser:
+    r"""With all options of the command that is wanted, and a line for each of the others."""
     parser = _Parser(
         prog="vae-course",
         description="Tools of the course on variational autoencoders.",
@@ -78,10 +87,11 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(work=_notebooks_check)
     tidy.set_defaults(work=_notebooks_tidy)
     _add_train(commands)
-    doctor.add_command(commands)
-    stamp.add_command(commands)
-    start.add_command(commands)
-    teach_parser.add_to(commands, _example)
+    for name, (module, text) in ELSEWHERE.items():
+        if name == wanted:
+            importlib.import_module(module).add_command(commands)
+        else:
+            commands.add_parser(name, help=text)
     return parser
 
 
@@ -90,69 +100,60 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "train",
         help="a long training run with a log, checkpoints and a model card",
         description="Train a model and write into --out: log.csv, checkpoint.safetensors while it "
-        "runs, and at the end model.safetensors with its card, model.json.",
+        "runs, and at the end model.safetensors with its card, model.json. Each model has options "
+        "of its own: vae-course train --model NAME --help",
+        add_help=False,
+        allow_abbrev=False,
         **_example(
             "vae-course train --model conv-vae --dataset mnist-5k --epochs 20 --out runs/digits\n"
+            "  vae-course train --model conv-vae --data my-pictures/ --out runs/mine\n"
             "  vae-course train --model gpt --preset minutes --out runs/shakespeare\n"
             "  accelerate launch --multi_gpu --num_processes 2 -m vae_course train --model … "
             "(without GPUs add --device cpu)"
         ),
     )
-    vaes = ["conv-vae", "dense-vae", "conditional-vae", "paper-vae"]
-    train.add_argument("--model", required=True, choices=[*vaes, "gpt"], help="what to train")
-    train.add_argument("--dataset", metavar="NAME", help="an image set (default: mnist); for gpt: "
-                       "shakespeare, python-docs or the path of a text file")  # fmt: skip
+    train.add_argument("-h", "--help", action=_TrainHelp, nargs=0, help="show this, or a model's")
+    train.add_argument("--model", required=True, choices=list(FAMILIES), help="what to train")
     train.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="made if missing")
-    train.add_argument("--seed", type=int, metavar="N", help="of every random number (default: 0)")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    train.add_argument("--device", metavar="NAME", default="auto", help="cpu, cuda (default: auto)")
-    train.add_argument("--batch-size", type=_whole, metavar="N", help="images or windows a step")
-    train.add_argument("--learning-rate", type=float, metavar="X", help="the highest one")
-    train.add_argument("--precision", choices=["float32", "bfloat16"], help="of matrix products")
-    vae = train.add_argument_group("the VAEs")
-    for name, help_text in {
-        "epochs": "passes over the images", "latent-dim": "dimensions of z (default: 20)",
-        "samples": "K: 1 trains the ELBO, more the importance-weighted bound",
-        "width": "channels of the first convolution, hidden units of dense-vae, channels of gpt",
-        "importance-samples": "of the bound on log p(x) measured at the end",
-    }.items():  # fmt: skip
-        vae.add_argument(f"--{name}", type=_whole, metavar="N", help=help_text)
-    vae.add_argument("--optimizer", choices=["adam", "muon"], help="muon needs torch 2.9")
-    vae.add_argument("--binarized", action=argparse.BooleanOptionalAction, default=None,
-                     help="black or white pixels, drawn anew in each epoch")  # fmt: skip
-    gpt = train.add_argument_group("--model gpt")
-    gpt.add_argument("--preset", choices=["minutes", "hour"], help="settings to start from")
-    for name, help_text in {
-        "steps": "optimizer steps in all", "layers": "blocks", "heads": "attention heads a block",
-        "block-size": "characters of context",
-    }.items():  # fmt: skip
-        gpt.add_argument(f"--{name}", type=_whole, metavar="N", help=help_text)
-    gpt.add_argument("--dropout", type=float, metavar="P", help="share of values dropped")
-    gpt.add_argument("--store", choices=["float32", "float16"], help="dtype of the stored weights")
+    train.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto",
+                       help="default: auto, the fastest there is")  # fmt: skip
+    train.add_argument("--log-with", metavar="TRACKER", help="tensorboard, wandb or another that "
+                       "Accelerate knows, beside log.csv")  # fmt: skip
     train.set_defaults(work=_train)
 
 
-def _whole(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
-    return number
+class _TrainHelp(argparse.Action):
+    """--help of `train`: with a model named before it, that model's own options."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        parser.print_help() if namespace.model is None else _model_parser(namespace).print_help()
+        parser.exit()
 
 
-_whole.__name__ = "whole number"  # in argparse's "invalid … value"
+def _model_parser(arguments: argparse.Namespace) -> _Parser:
+    from vae_course.runs import command
+
+    prog = f"vae-course train --model {arguments.model}"
+    parser = _Parser(prog=prog, allow_abbrev=False, usage=f"{prog} --out FOLDER [option …]")
+    command.add_options(parser, arguments.model)
+    return parser
 
 
 def _train(arguments: argparse.Namespace) -> int:
     from vae_course.files import DataError
+    from vae_course.runs import command
+    from vae_course.training import TrainingDiverged
 
+    _model_parser(arguments).parse_args(arguments.rest, arguments)
     try:
-        if arguments.model == "gpt":
-            from vae_course.runs.train_gpt import train_and_save
-        else:
-            from vae_course.runs.train_vae import train_and_save
-        if sentence := train_and_save(arguments):
+        if sentence := command.train(arguments):
             print(sentence)
-    except (DataError, FloatingPointError, OSError) as error:
+    except TrainingDiverged as error:
+        what = str(error).partition(". Likely causes")[0]
+        print(f"vae-course: {what}: try a smaller one", file=sys.stderr)
+        return 1
+    except (DataError, OSError) as error:
         print(f"vae-course: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
@@ -209,7 +210,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a Windows console or pipe may not know "…"
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    arguments = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    parser = _parser(next((word for word in argv if not word.startswith("-")), ""))
+    arguments, arguments.rest = parser.parse_known_args(argv)
+    if arguments.rest and arguments.work is not _train:  # whose options depend on the model
+        parser.error(f"unrecognized arguments: {' '.join(arguments.rest)}")
     try:
         return arguments.work(arguments)
     except _BadArgument as error:

@@ -1,64 +1,138 @@
-r"""Trained models: weights as safetensors with a JSON model card beside them, never a pickle."""
+r"""Trained models: weights as safetensors with a JSON model card beside them, never a pickle.
+
+The one writer of cards is `save`, the one reader `load`: for the models that ship, for those that
+`vae-course train` leaves, for the checkpoints of `fit`, and for weights of your own.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import platform
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
-from vae_course.files import DataError, package_data
+from vae_course.files import DataError, package_data, write_whole
+from vae_course.training import History, count_parameters
 
 if TYPE_CHECKING:
     from vae_course.gan import Generator
     from vae_course.gpt import CharGPT, CharTokenizer
     from vae_course.models import VAE, ConditionalVAE
-    from vae_course.training.history import History
-
-Model = TypeVar("Model", bound=nn.Module)
 
 
-def load_gpt(path: str | Path) -> tuple[CharGPT, CharTokenizer, dict]:
-    r"""A trained GPT in eval mode, its tokenizer and its model card.
+def save(
+    path: str | Path,
+    model: nn.Module,
+    *,
+    kind: str = "",
+    architecture: Mapping[str, object] | None = None,
+    dtype: str = "float32",
+    **more: object,
+) -> dict:
+    r"""Write weights to NAME.safetensors and the model card to NAME.json; returns the card.
 
-    path: a name that ships with the course, such as "gpt-shakespeare-hour", or the path of a
-        file NAME.safetensors that `vae-course train --model gpt` wrote, with NAME.json beside it.
-    Weights stored as float16 are loaded as float32.
-    Raises: DataError, with what to do, if the files are missing or don't fit each other.
+    The model is left with the weights as stored, so that what you measure then is true of the file.
+    kind: what `load` makes the model from, with `architecture`: a class of the course such as
+        "VAE", by default the model's own class
+    dtype: of the stored weights, "float32" or "float16"; whole numbers stay what they are
+    more: what else the card says: data, protocol, commands, measured, …
+    Raises: OSError if the files can't be written.
     """
-    from vae_course.gpt import CharGPT, CharTokenizer
+    from safetensors.torch import save as to_bytes
 
-    model, card = _load(path, lambda card: CharGPT(**card["architecture"]))
+    path = _named(path)
+    stored = {}
+    for name, value in model.state_dict().items():
+        kept = getattr(torch, dtype) if value.is_floating_point() else value.dtype
+        stored[name] = value.detach().cpu().to(kept).contiguous().clone()
+    model.load_state_dict(stored)
+    content = to_bytes(stored)
+    card = {
+        "kind": kind or type(model).__name__,
+        "architecture": dict(architecture or {}),
+        "parameters": count_parameters(model),
+        "weights": {"dtype": dtype, "bytes": len(content)},
+        **more,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "licence": "MIT",
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, content)
+    write_card(path, card)
+    return card
+
+
+def write_card(path: str | Path, card: Mapping[str, object]) -> None:
+    r"""Write a card anew beside its weights, once more has been measured."""
+    text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
+    write_whole(_named(path).with_suffix(".json"), text.encode())
+
+
+def load(
+    name: str | Path, model: nn.Module | Callable[[dict], nn.Module] | None = None
+) -> tuple[nn.Module, dict]:
+    r"""A trained model in eval mode, and its model card.
+
+    name: of a model that ships with the course, such as "vae-conv"; or the path of a file
+        NAME.safetensors: what `save` or `vae-course train` wrote, a checkpoint of
+        `fit(checkpoint=…)`, or a state_dict of your own, stored by safetensors.torch.save_file
+    model: the network that the weights belong into, or a function that makes it from the card. A
+        model of the course is made from its card; other files need it.
+    Weights stored as float16 are loaded as float32. Files of wrapped models (torch.compile,
+    DataParallel) fit the plain ones.
+    Raises: DataError, with what to do, if a file is missing or doesn't fit the model.
+    """
+    path = _found(name)
+    weights, checkpoint = _weights(path)
+    card = {} if checkpoint else _card(path, needed=model is None)
+    make = BUILDERS.get(kind_of(card)) if model is None else model
+    if make is None:
+        raise DataError(
+            f"{path} has no card that says how to make the model: pass it, "
+            "load(path, model=the network)"
+        )
+    try:
+        network = make if isinstance(make, nn.Module) else make(card)
+        floats = {n: v.float() if v.is_floating_point() else v for n, v in weights.items()}
+        network.load_state_dict(floats)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        first = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"{path} and {path.with_suffix('.json').name if card else 'the model'} don't belong "
+            f"together, or are damaged ({first}): fetch both again, or train the model again."
+        ) from None
+    return network.eval(), card
+
+
+def kind_of(card: Mapping[str, object]) -> str:
+    r"""The class of a card's model; older cards say it at the start of a sentence."""
+    words = str(card.get("kind") or card.get("model") or "").replace(",", " ").split()
+    return words[0] if words else ""
+
+
+def load_vae(name: str | Path) -> tuple[VAE | ConditionalVAE, dict]:
+    r"""A trained VAE and its card. See `load`; raises DataError for a model of another kind."""
+    return _load_kind(name, "VAE", "ConditionalVAE")
+
+
+def load_gan(name: str | Path) -> tuple[Generator, dict]:
+    r"""A trained generator and its card. See `load`; raises DataError for another kind."""
+    return _load_kind(name, "Generator")
+
+
+def load_gpt(name: str | Path) -> tuple[CharGPT, CharTokenizer, dict]:
+    r"""A trained GPT, its tokenizer and its card. See `load`; raises DataError for another kind."""
+    from vae_course.gpt import CharTokenizer
+
+    model, card = _load_kind(name, "CharGPT")
     try:
         return model, CharTokenizer(card["characters"]), card
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"The card of {path} lists no characters ({error!r})") from None
-
-
-def load_vae(path: str | Path) -> tuple[VAE | ConditionalVAE, dict]:
-    r"""A trained VAE in eval mode and its model card.
-
-    path: a name that ships with the course, such as "vae-conv", or the path of a file
-        NAME.safetensors that `vae-course train --model conv-vae` wrote, with NAME.json beside it.
-    Raises: DataError, with what to do, if the files are missing or don't fit each other.
-    """
-    from vae_course.models import build_vae
-
-    return _load(path, lambda card: build_vae(**card["architecture"]))
-
-
-def load_gan(path: str | Path) -> tuple[Generator, dict]:
-    r"""A trained generator in eval mode and its model card.
-
-    path: a name that ships with the course, such as "gan-stable", or the path of a file
-        NAME.safetensors that `benchmarks/gan_comparison.py` wrote, with NAME.json beside it.
-    Raises: DataError, with what to do, if the files are missing or don't fit each other.
-    """
-    from vae_course.gan import Generator
-
-    return _load(path, lambda card: Generator.conv(**card["architecture"]))
+        raise DataError(f"The card of {name} lists no characters ({error!r})") from None
 
 
 def load_log(name: str) -> History:
@@ -66,31 +140,86 @@ def load_log(name: str) -> History:
 
     Raises: DataError if the course has no such log.
     """
-    from vae_course.training.history import History
-
     return History.from_csv(package_data(f"runs/{name}.csv"))
 
 
-def _load(path: str | Path, build: Callable[[dict], Model]) -> tuple[Model, dict]:
+def _load_kind(name: str | Path, *kinds: str) -> tuple[nn.Module, dict]:
+    card = _card(_found(name), needed=True)
+    if kind_of(card) not in kinds:
+        raise DataError(f"{name} holds a {kind_of(card) or 'model of no kind'}, not a {kinds[0]}.")
+    return load(name)
+
+
+def _vae(card: dict) -> nn.Module:
+    from vae_course.models import build_vae
+
+    return build_vae(**card["architecture"])
+
+
+def _generator(card: dict) -> nn.Module:
+    from vae_course.gan import Generator
+
+    return Generator.conv(**card["architecture"])
+
+
+def _gpt(card: dict) -> nn.Module:
+    from vae_course.gpt import CharGPT
+
+    return CharGPT(**card["architecture"])
+
+
+BUILDERS: dict[str, Callable[[dict], nn.Module]] = {
+    "VAE": _vae, "ConditionalVAE": _vae, "Generator": _generator, "CharGPT": _gpt,
+}  # fmt: skip
+
+
+def _named(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    return path if path.suffix == ".safetensors" else path.with_name(f"{path.name}.safetensors")
+
+
+def _found(name: str | Path) -> Path:
+    path = Path(name).expanduser()
+    if path.suffix in (".pt", ".pth", ".ckpt", ".bin"):
+        raise DataError(
+            f"{path} may hold a pickle, which can run code: store its weights once by "
+            "safetensors.torch.save_file(torch.load(path, weights_only=True), 'mine.safetensors')"
+        )
+    if path.parent == Path() and path.suffix != ".safetensors":
+        return package_data(f"pretrained/{path.name}.safetensors")
+    if not path.is_file():
+        raise DataError(f"There is no file {path}: check the path, or train the model again.")
+    return path
+
+
+def _weights(path: Path) -> tuple[dict[str, Tensor], bool]:
+    r"""A file's weights by the names of the plain model; and whether it is a checkpoint."""
     import safetensors
     from safetensors.torch import load_file
 
-    path = Path(path).expanduser()
-    if path.parent == Path() and path.suffix != ".safetensors":
-        path = package_data(f"pretrained/{path.name}.safetensors")
-    card_path = path.with_suffix(".json")
-    for file in (path, card_path):
-        if not file.is_file():
-            raise DataError(f"There is no file {file}: check the path, or train the model again.")
     try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
-        model = build(card)
-        weights: dict[str, Tensor] = load_file(path)
-        model.load_state_dict({name: weight.float() for name, weight in weights.items()})
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        first = " ".join(str(error).split())[:200]
+        weights = load_file(path)
+    except safetensors.SafetensorError as error:
+        raise DataError(f"{path} is damaged ({error}): fetch it, or train it, again.") from None
+    checkpoint = "random/cpu" in weights
+    if checkpoint:
+        weights = {n: v for n, v in weights.items() if n.startswith("model/")}
+    for wrapper in ("model/", "module.", "_orig_mod."):
+        if weights and all(name.startswith(wrapper) for name in weights):
+            weights = {name.removeprefix(wrapper): value for name, value in weights.items()}
+    return weights, checkpoint
+
+
+def _card(path: Path, *, needed: bool) -> dict:
+    card_path = path.with_suffix(".json")
+    if not card_path.is_file() and not needed:
+        return {}
+    try:
+        return json.loads(card_path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         raise DataError(
-            f"{path} and {card_path.name} are damaged or don't belong together ({first}): fetch "
-            "both again, or train the model again."
+            f"There is no file {card_path}, the model card: fetch it too, or say what the weights "
+            "belong into, pretrained.load(path, model=…)"
         ) from None
-    return model.eval(), card
+    except ValueError as error:
+        raise DataError(f"{card_path} is damaged ({error}): fetch it again.") from None

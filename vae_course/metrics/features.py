@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vae_course import pretrained
-from vae_course.require import check_whole
+from vae_course import pretrained, require
 
 FEATURES = 64
 CLASSES = 10
@@ -64,7 +63,7 @@ def digit_features(images: Tensor, *, batch_size: int = 500) -> Tensor:
     Raises: ValueError on a wrong shape or range; DataError if the classifier's files are missing.
     """
     check_images("images", images)
-    check_whole(batch_size=batch_size)
+    require.count(batch_size=batch_size)
     model = _classifier()
     return torch.cat([model.features(_ready(batch)) for batch in images.split(batch_size)])
 
@@ -79,7 +78,7 @@ def classify(images: Tensor, *, batch_size: int = 500) -> Tensor:
     Raises: ValueError on a wrong shape or range; DataError if the classifier's files are missing.
     """
     check_images("images", images)
-    check_whole(batch_size=batch_size)
+    require.count(batch_size=batch_size)
     model = _classifier()
     logits = [model(_ready(batch)) for batch in images.split(batch_size)]
     return torch.cat(logits).softmax(dim=1)
@@ -133,5 +132,5 @@ def _ready(batch: Tensor) -> Tensor:
 @functools.cache
 def _classifier() -> DigitClassifier:
     with torch.random.fork_rng(devices=[]):  # its first weights are drawn, then replaced
-        model, _ = pretrained._load(NAME, lambda card: DigitClassifier(**card["architecture"]))
+        model, _ = pretrained.load(NAME, lambda card: DigitClassifier(**card["architecture"]))
     return model.requires_grad_(False)

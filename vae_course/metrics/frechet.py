@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vae_course import require
 from vae_course.metrics.features import as_features
-from vae_course.require import check_seed, check_whole
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def frechet_floor(
     Shapes: pictures (N, 1, 28, 28) in [0, 1], or features (N, D) made before
     Raises: ValueError if there are fewer than `count` held-out digits, or 2 · count real ones.
     """
-    check_whole(repeats=repeats, count=count)
-    check_seed(seed)
+    require.count(repeats=repeats, count=count)
+    require.seed(seed)
     if count < 2:
         raise ValueError(f"count is {count}; a covariance needs at least 2 pictures")
     generator = torch.Generator().manual_seed(seed)

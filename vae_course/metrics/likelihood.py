@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vae_course import require
 from vae_course.losses import Bernoulli, gaussian_kl, gaussian_log_prob
 from vae_course.models import VAE, ConditionalVAE, unwrap
-from vae_course.require import check_numbers, check_seed, check_tensors, check_whole, kind
 from vae_course.training.core import evaluating
 from vae_course.training.source import on_model_device
 
@@ -58,8 +58,8 @@ def elbo(
     Raises: ValueError, TypeError on wrong shapes, a missing label, or values that the model's
         likelihood gives no probability to, such as pixels outside [0, 1].
     """
-    check_whole(samples=samples, batch_size=batch_size)
-    check_seed(seed)
+    require.count(samples=samples, batch_size=batch_size)
+    require.seed(seed)
     parts: list[tuple[Tensor, Tensor]] = []
     model, data = _labelled(model, images, labels)
     with evaluating(model, seed):
@@ -95,8 +95,8 @@ def importance_bound(
     Raises: ValueError, TypeError as `elbo`.
     Source: Burda, Grosse & Salakhutdinov 2016, equation 8.
     """
-    check_whole(samples=samples, rows=rows)
-    check_seed(seed)
+    require.count(samples=samples, rows=rows)
+    require.seed(seed)
     at_once = min(samples, rows)  # draws of z for one image that are decoded together
     model, data = _labelled(model, images, labels)
     bounds = []
@@ -131,7 +131,7 @@ def _nll(model: VAE, latent: Tensor, image: Tensor, label: list[Tensor]) -> Tens
 @torch.no_grad()
 def latent_codes(model: VAE, images: Tensor, *, batch_size: int = 1000) -> tuple[Tensor, Tensor]:
     r"""Mean and log-variance of q(z | image) for all images, in eval mode: (N, …) → two (N, D)."""
-    check_whole(batch_size=batch_size)
+    require.count(batch_size=batch_size)
     model = unwrap(model)
     (images,) = _ready(model, images=images)
     with evaluating(model, seed=0):
@@ -148,7 +148,7 @@ def active_units(mean: Tensor, *, threshold: float = 0.01) -> Tensor:
     Source: Burda, Grosse & Salakhutdinov 2016, section 5.2.
     """
     _check_codes(mean)
-    check_numbers(threshold=threshold)
+    require.number(threshold=threshold)
     return mean.var(dim=0) > threshold
 
 
@@ -161,7 +161,7 @@ def aggregate_posterior(mean: Tensor, log_var: Tensor) -> AggregatePosterior:
     Raises: ValueError unless both are (N, D) with at least two images.
     """
     _check_codes(mean)
-    check_tensors(log_var=log_var)
+    require.floats(log_var=log_var)
     if mean.shape != log_var.shape:
         raise ValueError(f"mean {tuple(mean.shape)} and log_var {tuple(log_var.shape)} differ")
     center = mean.mean(dim=0)
@@ -177,7 +177,7 @@ def mean_with_error(values: Tensor) -> tuple[float, float]:
     Raises: ValueError unless values is one-dimensional with at least two entries.
     """
     if not isinstance(values, Tensor) or values.is_complex():
-        raise TypeError(f"values are {kind(values)}; expected a tensor of numbers, (N,)")
+        raise TypeError(f"values are {require.kind(values)}; expected a tensor of numbers, (N,)")
     if values.dim() != 1 or len(values) < 2:
         raise ValueError(
             f"values have shape {tuple(values.shape)}; expected one number an image, (N,), N >= 2"
@@ -201,7 +201,8 @@ def _ready(model: VAE, **data: Tensor | None) -> list[Tensor]:
     r"""Images (and labels) on the model's device. Raises: ValueError, TypeError."""
     images, *others = on_model_device(model, **data)
     if not all(hasattr(model, part) for part in ("encode", "sampling", "decoder")):
-        raise TypeError(f"model is {kind(model)}; expected a VAE, with encode, sampling, decoder")
+        came = require.kind(model)
+        raise TypeError(f"model is {came}; expected a VAE, with encode, sampling, decoder")
     return [images, *others]
 
 
@@ -210,7 +211,7 @@ def _batches(data: list[Tensor], batch_size: int):
 
 
 def _check_codes(mean: Tensor) -> None:
-    check_tensors(mean=mean)
+    require.floats(mean=mean)
     if mean.dim() != 2 or len(mean) < 2:
         raise ValueError(
             f"mean has shape {tuple(mean.shape)}; expected (images, latent) with at least 2 images"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vae_course import require
 from vae_course.metrics.features import as_features, check_images
-from vae_course.require import check_whole, common_floats
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ def precision_recall_density_coverage(
     fewest = min(len(real), len(generated))
     if real.shape[1] != generated.shape[1]:
         raise ValueError(f"real has {real.shape[1]} features, generated {generated.shape[1]}")
-    check_whole(k=k, chunk=chunk, least=-math.inf)
+    require.count(k=k, chunk=chunk, least=-math.inf)
     if not 1 <= k < fewest or chunk < 1:
         raise ValueError(
             f"k is {k} and chunk {chunk} with {len(real)} real and {len(generated)} generated "
             f"pictures; expected 1 ≤ k < {fewest} and chunk ≥ 1"
         )
-    real, generated = common_floats(real, generated)
+    real, generated = require.common_floats(real, generated)
     real_radius, generated_radius = _radius(real, k, chunk), _radius(generated, k, chunk)
     in_real, density = [], []
     in_generated = torch.zeros(len(real), dtype=torch.bool)
@@ -99,8 +99,8 @@ def expected_coverage(real: int, generated: int, *, k: int = 5) -> float:
     Raises: ValueError unless there is a generated picture, and k other real ones.
     Source: Naeem et al. 2020, equation 9.
     """
-    check_whole(generated=generated, k=k)
-    check_whole(real=real, least=k + 1)
+    require.count(generated=generated, k=k)
+    require.count(real=real, least=k + 1)
     total = real + generated
     return 1 - math.prod((real - i) / (total - i) for i in range(1, k + 1))
 
@@ -174,7 +174,7 @@ def memorisation(
     named = {"generated": generated, "held_out": held_out, "training": training}
     for name, images in named.items():
         check_images(name, images)
-    check_whole(chunk=chunk)
+    require.count(chunk=chunk)
     generated, held_out, training = (
         images.detach().flatten(start_dim=1).to(device="cpu", dtype=torch.float32)
         for images in named.values()

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vae_course import require
 from vae_course.metrics.features import CLASSES, check_images, classify, digit_features
 from vae_course.metrics.frechet import distance_to, frechet_floor
 from vae_course.metrics.neighbours import (
@@ -23,7 +24,6 @@ from vae_course.metrics.neighbours import (
     nearer_chance,
     precision_recall_density_coverage,
 )
-from vae_course.require import check_numbers, check_seed, check_whole, common_floats, kind
 
 
 class Estimate(NamedTuple):
@@ -78,7 +78,7 @@ def sharpness(images: Tensor) -> Tensor:
     Source: Pech-Pacheco et al. 2000.
     """
     check_images("images", images)
-    (images,) = common_floats(images.detach())
+    (images,) = require.common_floats(images.detach())
     kernel = images.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
     return F.conv2d(images, kernel).flatten(start_dim=1).var(dim=1)
 
@@ -106,13 +106,14 @@ def bootstrap_interval(
     """
     sets = values if isinstance(values, tuple) else (values,)
     if not all(isinstance(part, Tensor) and not part.is_complex() for part in sets):
-        raise TypeError(f"values: {', '.join(map(kind, sets))}; expected tensors of numbers")
+        came = ", ".join(map(require.kind, sets))
+        raise TypeError(f"values: {came}; expected tensors of numbers")
     if not sets or any(part.dim() == 0 or len(part) < 2 for part in sets):
         shapes = [tuple(part.shape) for part in sets]
         raise ValueError(f"values have shapes {shapes}; expected at least 2 rows in each")
-    check_numbers(level=level)
-    check_whole(resamples=resamples, least=-math.inf)
-    check_seed(seed)
+    require.number(level=level)
+    require.count(resamples=resamples, least=-math.inf)
+    require.seed(seed)
     if not 0 < level < 1 or resamples < 20:
         raise ValueError(
             f"level is {level} and resamples {resamples}; expected 0 < level < 1, such as 0.95, "
@@ -162,7 +163,7 @@ def sample_report(
     Raises: ValueError on wrong shapes or ranges, or fewer real or training pictures than samples.
     """
     check_images("generated", generated)
-    check_seed(seed)
+    require.seed(seed)
     count = len(generated)
     for name, images in {"real": real, "training": training}.items():
         check_images(name, images)

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
-import platform
 import sys
 import time
 from pathlib import Path
@@ -25,10 +23,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vae_course import pretrained
 from vae_course.data import IMAGE_SETS, ImageData, load_images
-from vae_course.files import DataError, write_whole
+from vae_course.files import DataError
 from vae_course.metrics.features import NAME, DigitClassifier
-from vae_course.training import count_parameters, evaluate, fit
+from vae_course.training import evaluate, fit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,21 +50,17 @@ def train(settings: Settings, data: ImageData, *, progress: bool = True) -> Digi
     model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     steps = settings.epochs * math.ceil(len(data.train_images) / settings.batch_size)
-    taken = 0
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
 
     def loss(model: DigitClassifier, image: Tensor, label: Tensor) -> Tensor:
-        nonlocal taken
         if model.training:
-            falling = 0.5 * (1 + math.cos(math.pi * taken / steps))
-            optimizer.param_groups[0]["lr"] = settings.learning_rate * falling
-            taken += 1
             image = jitter(image, shift=settings.shift, turn=settings.turn)
         return F.cross_entropy(model(image), label)
 
     fit(
         model, loss, data.train_images, labels=data.train_labels, epochs=settings.epochs,
-        batch_size=settings.batch_size, optimizer=optimizer, seed=settings.seed,
-        progress=progress,
+        batch_size=settings.batch_size, optimizer=optimizer, scheduler=scheduler,
+        seed=settings.seed, progress=progress,
     )  # fmt: skip
     return model.eval().to(memory_format=torch.contiguous_format)
 
@@ -96,48 +91,33 @@ def jitter(images: Tensor, *, shift: float, turn: float) -> Tensor:
 
 def save(settings: Settings, data: ImageData, model: DigitClassifier, out: Path, **more) -> dict:
     r"""Write weights and card into `out`; accuracies are those of the weights as stored."""
-    from safetensors.torch import save as to_bytes
-
-    stored = {
-        name: value.half().contiguous() if value.is_floating_point() else value
-        for name, value in model.state_dict().items()
-    }
-    content = to_bytes(stored)
-    model.load_state_dict(stored)
-    test = evaluate(model, _scores, data.test_images, labels=data.test_labels)
-    card = {
-        "model": "DigitClassifier (vae_course.metrics.features)",
-        "purpose": "64 features in which sample quality is measured, and the class of a digit",
-        "architecture": {
-            "channels": model.convolutions[0].out_channels,
-            "features": model.num_features,
+    path = out / f"{NAME}.safetensors"
+    card = pretrained.save(
+        path, model, dtype="float16",
+        architecture={
+            "channels": model.convolutions[0].out_channels, "features": model.num_features,
         },
-        "parameters": count_parameters(model),
-        "weights": {"dtype": "float16", "bytes": len(content)},
-        "data": {
-            "name": data.name,
-            "source": data.source,
+        purpose="64 features in which sample quality is measured, and the class of a digit",
+        data={
+            "name": data.name, "source": data.source,
             "training_images": len(data.train_images),
             "left_out": "training pictures that are test digits of mnist-5k",
             "test_images": len(data.test_images),
         },
-        "protocol": dataclasses.asdict(settings),
-        "command": "python -m vae_course.metrics.train_features --out FOLDER",
-        "measured": {
-            "test_accuracy": round(test["accuracy"], 4),
-            "test_loss": round(test["loss"], 4),
-            "unit": "share of digits named rightly; cross-entropy in nats",
-            "how": f"all {len(data.test_images):,} test digits, once, after the last epoch, with "
-            "the weights as stored; nothing was chosen by them",
-            **more,
-            "threads": torch.get_num_threads(),
-        },
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "licence": "MIT",
+        protocol=dataclasses.asdict(settings),
+        command="python -m vae_course.metrics.train_features --out FOLDER",
+    )  # fmt: skip
+    test = evaluate(model, _scores, data.test_images, labels=data.test_labels)
+    card["measured"] = {
+        "test_accuracy": round(test["accuracy"], 4),
+        "test_loss": round(test["loss"], 4),
+        "unit": "share of digits named rightly; cross-entropy in nats",
+        "how": f"all {len(data.test_images):,} test digits, once, after the last epoch, with "
+        "the weights as stored; nothing was chosen by them",
+        **more,
+        "threads": torch.get_num_threads(),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / f"{NAME}.safetensors", content)
-    write_whole(out / f"{NAME}.json", (json.dumps(card, indent=1) + "\n").encode())
+    pretrained.write_card(path, card)
     return card
 
 

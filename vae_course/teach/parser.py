@@ -8,7 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def add_to(commands: argparse._SubParsersAction, example: Callable[[str], dict]) -> None:
+def example(text: str) -> dict[str, object]:
+    r"""How a command's help ends."""
+    kept = argparse.RawDescriptionHelpFormatter
+    return {"epilog": f"example:\n  {text}", "formatter_class": kept}
+
+
+def add_command(commands: argparse._SubParsersAction) -> None:
     r"""Add the subcommand `teach` to the command line."""
     teach = commands.add_parser(
         "teach",
@@ -88,9 +94,8 @@ def _guarded(work: Callable, arguments: argparse.Namespace) -> int:
         print(f"vae-course: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
-        from vae_course.cli import _BadArgument
-
-        raise _BadArgument(str(error)) from None
+        print(f"vae-course: {error}", file=sys.stderr)
+        return 2
 
 
 def _release(arguments: argparse.Namespace, course) -> int:

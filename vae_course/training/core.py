@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from vae_course.require import check_seed, check_whole, kind
+from vae_course import require
 from vae_course.training.history import History
 from vae_course.training.resume import device_watched
 
@@ -187,8 +187,8 @@ def count_epochs(model: nn.Module, more: int = 1) -> None:
 
 def seed_after(model: nn.Module, seed: int) -> int:
     r"""The seed itself for a new model; another one, made of it, after each epoch of training."""
-    check_seed(seed)
-    check_model(model)
+    require.seed(seed)
+    require.network(model=model)
     begun = getattr(model, "epochs_begun", 0)
     return seed_of(seed, "epochs begun", begun) if begun else seed
 
@@ -209,7 +209,7 @@ def check_patience(patience: int | None, held_out: list[str]) -> tuple[str, int]
     r"""What `train_epochs` monitors. Raises: ValueError, TypeError if there is nothing to watch."""
     if patience is None:
         return None
-    check_whole(patience=patience)
+    require.count(patience=patience)
     if not held_out:
         raise ValueError("patience watches the validation loss: pass validation_images=… too")
     return f"{held_out[0]}_loss", patience
@@ -218,7 +218,9 @@ def check_patience(patience: int | None, held_out: list[str]) -> tuple[str, int]
 def check_history(history: History | None, checkpoint: object) -> None:
     r"""Raises: TypeError, ValueError unless the rows of this training can follow its own."""
     if history is not None and not isinstance(history, History):
-        raise TypeError(f"history is {kind(history)}; expected what an earlier fit returned")
+        raise TypeError(
+            f"history is {require.kind(history)}; expected what an earlier fit returned"
+        )
     if history and checkpoint is not None:
         raise ValueError(
             "got a history with rows and a checkpoint, which has its own: pass an empty History()"
@@ -231,13 +233,6 @@ def check_history(history: History | None, checkpoint: object) -> None:
 def device_of(model: nn.Module, default: torch.device | str = "cpu") -> torch.device:
     first = next(model.parameters(), None)
     return torch.device(default) if first is None else first.device
-
-
-def check_model(model: nn.Module) -> None:
-    if not isinstance(model, nn.Module):
-        raise TypeError(
-            f"model is {kind(model)}; expected an nn.Module such as DenseAutoencoder(latent_dim=2)"
-        )
 
 
 def adam(model: nn.Module, learning_rate: float, *, betas=(0.9, 0.999)) -> torch.optim.Adam:
@@ -261,20 +256,6 @@ def adam(model: nn.Module, learning_rate: float, *, betas=(0.9, 0.999)) -> torch
         return torch.optim.Adam(parameters, lr=learning_rate, betas=betas)
 
 
-def check_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(
-            f"optimizer is {kind(optimizer)}; expected an instance such as "
-            "torch.optim.SGD(model.parameters(), lr=0.1)"
-        )
-    own = {id(p) for p in model.parameters()}
-    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
-        raise ValueError(
-            "the optimizer holds no parameter of this model: it was made for another one. Make it "
-            "again, after the model"
-        )
-
-
 def as_terms(result: object, *, trains: bool = False) -> dict[str, Tensor]:
     r"""What a loss function returned as a dict of scalars. Raises: TypeError, ValueError."""
     named = dict(result) if isinstance(result, Mapping) else {"loss": result}
@@ -285,7 +266,7 @@ def as_terms(result: object, *, trains: bool = False) -> dict[str, Tensor]:
             named[name] = torch.tensor(float(value))
         elif not isinstance(value, Tensor):
             hint = "is a return missing?" if value is None else "leave out .item() and float()"
-            came = f"{kind(value)} as {name!r}"
+            came = f"{require.kind(value)} as {name!r}"
             raise TypeError(f"the loss returned {came}; expected a tensor: {hint}")
         elif value.dim() > 0:
             raise ValueError(

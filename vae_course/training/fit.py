@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
-from vae_course.require import check_numbers, check_whole
+from vae_course import require
 from vae_course.training import core
 from vae_course.training.history import History
 from vae_course.training.resume import Resumable
-from vae_course.training.source import Source, as_tuples, check_tensors, source
+from vae_course.training.source import Source, as_tuples, source
 
 Loss = Callable[..., Tensor | dict[str, Tensor]]
 
@@ -109,7 +109,7 @@ def fit(
         ValueError) if the checkpoint is damaged, or of another model, data set or settings;
         DeviceLost (an OSError) if the GPU stops working; OSError if the file can't be written.
     """
-    check_whole(epochs=epochs, batch_size=batch_size)
+    require.count(epochs=epochs, batch_size=batch_size)
     data = source(model, images, labels, batch_size)
     held_out = {
         "validation": _held_out("validation", data, validation_images, validation_labels),
@@ -185,23 +185,22 @@ def _held_out(part: str, data: Source, images, labels) -> tuple | None:
     if data.labelled != (labels is not None):
         missing = f"{part}_labels" if data.labelled else "labels"
         raise ValueError(f"{missing} are missing; the loss takes labels always or never")
-    check_tensors(**{f"{part}_images": images, f"{part}_labels": labels})
+    require.examples(**{f"{part}_images": images, f"{part}_labels": labels})
     return images, labels
 
 
 def _check_steps(model, optimizer, scheduler, clip) -> None:
     if optimizer is not None:
-        core.check_optimizer(optimizer, model)
+        require.optimizer_of(model, optimizer)
     if clip is not None:
-        check_numbers(clip=clip)
-        if not clip > 0:
-            raise ValueError(f"clip is {clip}; expected a positive number like 1.0")
+        require.positive(clip=clip)
     if scheduler is None:
         return
     if not isinstance(scheduler, LRScheduler) or not hasattr(scheduler, "optimizer"):
         raise TypeError(
-            f"scheduler is {core.kind(scheduler)}; expected one of torch.optim.lr_scheduler that "
-            "steps once a batch, such as CosineAnnealingLR(optimizer, T_max=batches in all)"
+            f"scheduler is {require.kind(scheduler)}; expected one of "
+            "torch.optim.lr_scheduler that steps once a batch, such as "
+            "CosineAnnealingLR(optimizer, T_max=batches in all)"
         )
     if scheduler.optimizer is not optimizer:
         raise ValueError("the scheduler is another optimizer's: pass its own as optimizer=… too")

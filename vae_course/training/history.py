@@ -13,6 +13,8 @@ from vae_course.files import write_whole
 class History:
     r"""One row an epoch: {"epoch": 1, "train_loss": 31.2, "test_loss": 29.8, "train_kl": …}.
 
+    The log of a text model counts steps: {"step": 250, "train_loss": 2.6, …}.
+
     history["test_loss"] is that column, history.last the last row. interrupted says that the
     training was stopped by hand; its unfinished epoch has no row.
     """
@@ -36,7 +38,8 @@ class History:
         return self.rows[-1]
 
     def __repr__(self) -> str:
-        last = ", ".join(f"{k} {v:.4g}" for k, v in (self.rows or [{}])[-1].items() if k != "epoch")
+        row = self.rows[-1] if self.rows else {}
+        last = ", ".join(f"{key} {value:.4g}" for key, value in row.items() if key != "epoch")
         stopped = ", interrupted" if self.interrupted else ""
         return f"History({len(self)} epochs{stopped}; last: {last or 'none'})"
 
@@ -52,8 +55,8 @@ class History:
     def plot(self, ylabel: str = "loss", keys: list[str] | None = None):
         r"""Curves over the epochs; returns the matplotlib Figure.
 
-        keys: columns ("train_kl"), or names without prefix ("kl": train and test); by default
-        the loss. Each curve has a colour, a marker and a line style of its own.
+        keys: columns ("train_kl"), or names without prefix ("kl": train, validation, test); by
+        default the loss. Each curve has a colour, a marker and a line style of its own.
         ylabel: say the unit, as in "negative ELBO (nats / image)".
         Raises: KeyError on an unknown name; ValueError if no epoch was completed.
         """
@@ -67,14 +70,16 @@ class History:
         for name in self._expanded(["loss"] if keys is None else keys):
             self[name]  # a KeyError that lists the columns
             series[name.replace("_", " ")] = [row.get(name, math.nan) for row in self.rows]
-        figure = curves(self["epoch"], series, xlabel="epoch", ylabel=ylabel)
+        unit = "epoch" if "epoch" in self.columns else "step"
+        figure = curves(self[unit], series, xlabel=unit, ylabel=ylabel)
         figure.axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
         return figure
 
     def _expanded(self, keys: list[str]) -> list[str]:
         names = []
         for key in [keys] if isinstance(keys, str) else keys:
-            both = [name for name in (f"train_{key}", f"test_{key}") if name in self.columns]
+            both = [f"{part}_{key}" for part in ("train", "validation", "test")]
+            both = [name for name in both if name in self.columns]
             names += both or [key]
         return names
 
@@ -100,12 +105,14 @@ class History:
         """
         with Path(path).open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
-            if "epoch" not in (reader.fieldnames or []):
-                raise ValueError(f"{path} has no column 'epoch'; expected a file of History.to_csv")
+            if not {"epoch", "step"} & set(reader.fieldnames or []):
+                raise ValueError(
+                    f"{path} has no column 'epoch' or 'step'; expected a file of History.to_csv"
+                )
             try:
                 rows = [
                     {
-                        key: int(text) if key == "epoch" else float(text)
+                        key: int(text) if key in ("epoch", "step") else float(text)
                         for key, text in line.items()
                         if text != ""
                     }

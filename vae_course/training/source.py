@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from vae_course import require
 from vae_course.data import batches
 from vae_course.training import core
 
@@ -60,7 +61,7 @@ class Streamed:
     def in_order(self) -> Batches:
         for tensors in as_tuples(self.origin):
             names = ("images", "labels", *(f"item {n + 1}" for n in range(2, len(tensors))))
-            check_tensors(**dict(zip(names, tensors, strict=False)))
+            require.examples(**dict(zip(names, tensors, strict=False)))
             self.latest = tensors[0]
             yield tuple(tensor.to(self.device) for tensor in tensors)
 
@@ -82,7 +83,7 @@ def source(
     r"""Raises: TypeError, ValueError if no batches can be taken from it."""
     if not isinstance(images, DataLoader):
         return InMemory(model, images, labels, batch_size)
-    core.check_model(model)
+    require.network(model=model)
     if labels is not None:
         raise ValueError(
             "got labels beside a DataLoader; let its data set return (image, label) instead"
@@ -97,27 +98,10 @@ def as_tuples(items: Iterable) -> Batches:
 
 def on_model_device(model: nn.Module, **tensors: Tensor | None) -> list[Tensor]:
     r"""The tensors that were given, on the model's device. Raises: TypeError, ValueError."""
-    check_tensors(**tensors)
-    core.check_model(model)
+    require.examples(**tensors)
+    require.network(model=model)
     given = [tensor for tensor in tensors.values() if tensor is not None]
     if not given:
         raise TypeError(f"{next(iter(tensors))} is None; expected a torch.Tensor")
     device = core.device_of(model, default=given[0].device)
     return [tensor.to(device) for tensor in given]
-
-
-def check_tensors(**tensors: Tensor | None) -> None:
-    r"""Raises: TypeError unless all are tensors, ValueError unless they hold as many items."""
-    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    for name, tensor in given.items():
-        if not isinstance(tensor, Tensor):
-            inside = [n for n in ("train_images", "images") if hasattr(tensor, n)]
-            hint = f"pass its .{inside[0]}" if inside else "torch.as_tensor may convert it"
-            raise TypeError(f"{name} is {core.kind(tensor)}; expected a torch.Tensor: {hint}")
-        if tensor.dim() == 0 or len(tensor) == 0:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected at least one item")
-        if tensor.dtype == torch.uint8 and "images" in name:
-            raise ValueError(f"{name} are bytes; expected pixels in [0, 1]: images.float() / 255")
-    lengths = {name: len(tensor) for name, tensor in given.items()}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"expected one label per image, got {lengths}")

@@ -1,6 +1,8 @@
-"""`vae-course train --model conv-vae …`: long runs, killed and resumed, on one process and two."""
+"""`vae-course train`: long runs of each model, killed and resumed, on one process and two."""
 
+import itertools
 import json
+import math
 import os
 import random
 import re
@@ -11,24 +13,44 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from fault_tools import wait_for
-from vae_course import cli, losses, metrics, models
-from vae_course.pretrained import load_vae
-from vae_course.runs import train_vae
-from vae_course.runs.vae_objective import Objective
-from vae_course.training.history import History
+from torch_tools import assert_same_checkpoint
+from vae_course import cli, data, gpt, losses, metrics, models, pretrained
+from vae_course.runs import FAMILIES, command, run
+from vae_course.runs import gpt as gpt_family
+from vae_course.runs import vae as vae_family
+from vae_course.training import History
 
 SMALL = ["--model", "dense-vae", "--dataset", "mnist-5k", "--width", "16", "--latent-dim", "3",
          "--epochs", "5", "--importance-samples", "2", "--device",
          "cpu"]  # fmt: skip
 
 
+TEXT = "to be, or not to be, that is the question.\n" * 30
+SMALL_GPT = ["--model", "gpt", "--layers", "1", "--heads", "2", "--width", "16",
+             "--block-size", "8", "--batch-size", "4", "--dropout", "0.1", "--device",
+             "cpu"]  # fmt: skip
+
+
 def train(out, *options):
-    return cli.main(["train", *SMALL, "--out", str(out), *options])
+    return cli.main(["train", *SMALL, "--out", str(out), *map(str, options)])
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT)
+    return path
+
+
+def train_gpt(out, text, *options):
+    text = ["--data", str(text)] if text else []
+    return cli.main(["train", *SMALL_GPT, *text, "--out", str(out), *map(str, options)])
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +64,7 @@ def test_a_run_leaves_weights_card_log_and_checkpoint(finished):
     assert {file.name for file in finished.iterdir()} == {
         "model.safetensors", "model.json", "log.csv", "checkpoint.safetensors",
     }  # fmt: skip
-    model, card = load_vae(finished / "model.safetensors")
+    model, card = pretrained.load_vae(finished / "model.safetensors")
     assert isinstance(model, models.VAE) and not model.training and model.latent_dim == 3
     history = History.from_csv(finished / "log.csv")
     assert history["epoch"] == [1, 2, 3, 4, 5]
@@ -58,6 +80,63 @@ def test_a_run_leaves_weights_card_log_and_checkpoint(finished):
         3 * 16 + 16 + 784
     )
     assert card["commands"][0].startswith("vae-course train --model dense-vae")
+
+
+def test_a_run_of_a_gpt_too(text, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train_gpt(out, text, "--steps", 30, "--store", "float16", "--evaluate-every", 20) == 0
+    model, tokenizer, card = pretrained.load_gpt(out / "model.safetensors")
+    assert tokenizer.characters == "".join(sorted(set(TEXT)))
+    assert {p.dtype for p in model.parameters()} == {torch.float32} and not model.training
+    _, rest = gpt.split(tokenizer.encode(TEXT))
+    measured = card["measured"]["validation_loss"]
+    assert measured == pytest.approx(gpt_family.mean_loss(model, rest, 8), abs=1e-4)
+    assert measured < math.log(len(tokenizer)) and str(measured) in capsys.readouterr().out
+    assert card["measured"]["steps"] == 30 and card["weights"]["dtype"] == "float16"
+    assert card["parameters"] == sum(p.numel() for p in model.parameters())
+    log = History.from_csv(out / "log.csv")
+    assert log["step"] == [20, 30] and log["characters"] == [640, 960]
+
+
+@pytest.mark.skipif(not hasattr(data, "load_array"), reason="to come")
+def test_own_images_of_another_size(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 20, 24), dtype=np.uint8)
+    np.save(tmp_path / "mine.npy", pictures)
+    options = ["--model", "conv-vae", "--width", "4", "--data", tmp_path / "mine.npy"]
+    assert train(tmp_path / "run", *options, "--batch-size", 8, "--epochs", 1) == 0
+    model, card = pretrained.load(tmp_path / "run" / "model.safetensors")
+    assert card["architecture"]["image_shape"] == [1, 20, 24]
+    assert model.decode(torch.zeros(2, 3)).shape == (2, 1, 20, 24)
+
+
+def test_a_longer_text_run_follows_with_more_steps(text, tmp_path):
+    out = tmp_path / "run"
+    assert train_gpt(out, text, "--steps", 5) == 0
+    options = ["--model", "gpt", "--out", str(out), "--resume", "--steps", "9"]
+    assert cli.main(["train", *options]) == 0
+    card = json.loads((out / "model.json").read_text())
+    assert card["measured"]["steps"] == 9 and len(card["commands"]) == 2
+    assert card["commands"][1].endswith("--steps 9 --resume --out FOLDER")
+    assert History.from_csv(out / "log.csv")["step"] == [5, 9]
+
+
+@pytest.mark.parametrize("stopped_after", [1, 2])
+def test_a_resumed_text_run_equals_an_uninterrupted_one(text, tmp_path, stopped_after, monkeypatch):
+    options = ["--steps", 12, "--evaluate-every", 4, "--warm-up", 3]
+    assert train_gpt(tmp_path / "whole", text, *options) == 0
+    save, saved = run.Run.save, itertools.count(1)
+
+    def stops(self):
+        save(self)
+        if next(saved) == stopped_after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.Run, "save", stops)
+        assert train_gpt(tmp_path / "halves", text, *options) == 130
+    torch.manual_seed(99)
+    assert train_gpt(tmp_path / "halves", text, *options, "--resume") == 0
+    assert_same_checkpoint(*(tmp_path / n / "checkpoint.safetensors" for n in ("whole", "halves")))
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(finished, tmp_path):
@@ -135,8 +214,9 @@ def test_two_processes_train_with_the_same_effective_batch(finished, tmp_path):
 
 def objective(samples, model="dense-vae"):
     torch.manual_seed(3)
-    settings = train_vae.settings_from(model, samples=samples, latent_dim=4, width=5)
-    return Objective(settings.build(), settings)
+    settings = command.settings_from(model, samples=samples, latent_dim=4, width=5)
+    vae = models.build_vae(model, latent_dim=4, width=5)
+    return vae_family.Objective(vae, settings)
 
 
 def test_with_one_sample_the_objective_is_the_elbo():
@@ -165,26 +245,70 @@ def test_the_importance_weighted_objective_is_the_bound_of_the_metrics(model):
 # ------------------------------------------------------------------------- bad arguments
 
 
+def refused(code_of):
+    try:
+        return code_of()
+    except SystemExit as leaving:
+        return leaving.code
+
+
 @pytest.mark.parametrize("options, words", [
     (["--epochs", "0"], "whole number"),
-    (["--epochs", "x"], "whole number"),
+    (["--epochs", "x"], "invalid whole number"),
     (["--model", "vae"], "invalid choice"),
     (["--learning-rate", "-1"], "positive"),
     (["--dataset", "mnits"], "mnits"),
-    (["--layers", "3"], "belongs to --model gpt"),
+    (["--layers", "3"], "unrecognized arguments: --layers 3 (see vae-course train --model dense"),
     (["--batch-size", "5000"], "4,000 training images"),
     (["--model", "paper-vae"], "784-200-200-50"),
     (["--resume"], "no checkpoint to resume"),
-    (["--device", "tpu"], "choose from auto, cpu, cuda"),
+    (["--device", "tpu"], "'auto', 'cpu', 'cuda', 'mps'"),
+    (["--device", "mps"], "torch finds none here"),
 ])  # fmt: skip
 def test_bad_arguments_get_one_line_and_exit_code_2(options, words, tmp_path, capsys):
-    try:
-        code = train(tmp_path / "run", *options)
-    except SystemExit as leaving:
-        code = leaving.code
+    code = refused(lambda: train(tmp_path / "run", *options))
     error = capsys.readouterr().err
     assert code == 2 and words in error and error.count("\n") == 1, error
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--heads", "3"], "width 16 can't be shared among 3 heads"),
+    (["--dropout", "1.5"], "dropout must be"),
+    (["--epochs", "3"], "unrecognized arguments"),
+    (["--preset", "day"], "invalid choice"),
+    (["--data", "shakespere"], "Did you mean 'shakespeare'?"),
+    (["--block-size", "2000"], "too short"),
+])  # fmt: skip
+def test_bad_arguments_of_a_gpt(options, words, text, tmp_path, capsys):
+    code = refused(lambda: train_gpt(tmp_path / "run", text, *options))
+    error = capsys.readouterr().err
+    assert code == 2 and words in error and error.count("\n") == 1, error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_each_model_shows_its_own_options(model, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--model", model, "--help"])
+    shown = capsys.readouterr().out
+    assert "--learning-rate" in shown and "(default:" in shown
+    assert ("--layers" in shown) == (model == "gpt")
+
+
+def test_presets():
+    assert command.settings_from("gpt", preset="hour", steps=7).steps == 7
+    with pytest.raises(ValueError, match="choose from minutes, hour"):
+        command.settings_from("gpt", preset="day")
+    with pytest.raises(ValueError, match="there is no model 'cnn'"):
+        command.settings_from("cnn")
+
+
+def test_another_text_than_before(text, tmp_path, capsys):
+    assert train_gpt(tmp_path / "out", text, "--steps", 1) == 0
+    text.write_text(TEXT + "and more")
+    assert train_gpt(tmp_path / "out", text, "--steps", 1, "--resume") == 2
+    assert "trained on other data" in capsys.readouterr().err
 
 
 def test_a_folder_with_a_run_is_not_overwritten(finished, tmp_path, capsys):
@@ -212,25 +336,43 @@ def test_resume_refuses_other_settings_models_and_damage(finished, tmp_path, cap
     assert "damaged" in capsys.readouterr().err
 
 
-def test_a_gpt_checkpoint_is_not_taken_for_a_vae(finished, tmp_path, capsys):
-    out = tmp_path / "gpt"
-    out.mkdir()
-    save_file({"model/x": torch.zeros(1)}, out / "checkpoint.safetensors", {"run": "{}"})
-    assert train(out, "--resume") == 2
+def test_a_gpt_checkpoint_is_not_taken_for_a_vae(finished, text, tmp_path, capsys):
+    assert train_gpt(tmp_path / "gpt", text, "--steps", 1) == 0
+    assert train(tmp_path / "gpt", "--resume") == 2
+    assert "a run of gpt, not of dense-vae" in capsys.readouterr().err
+    save_file({"model/x": torch.zeros(1)}, tmp_path / "gpt" / "checkpoint.safetensors")
+    assert train(tmp_path / "gpt", "--resume") == 2
     assert "no checkpoint of this course" in capsys.readouterr().err
 
 
 def test_a_diverging_run_says_so(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train_vae.Settings, "learning_rate_at", lambda *_: 1e30)
+    monkeypatch.setattr(vae_family.Task, "learning_rate_at", lambda *_: 1e30)
     code = train(tmp_path / "run")
     error = capsys.readouterr().err
-    assert code == 1 and re.search(r"loss became \S+ in epoch 1, learning rate", error)
+    assert code == 1 and error.count("\n") == 1
+    assert re.search(r"loss became \S+ in epoch 1, step \d+ of 31, learning rate 1e\+30: ", error)
 
 
-def test_the_schedule_rises_then_falls_to_nothing():
-    settings = train_vae.settings_from("conv-vae")
-    rates = [settings.learning_rate_at(step, 10_000) for step in range(10_000)]
+def test_the_schedule_of_a_vae_rises_then_falls_to_nothing():
+    task = vae_family.Task.__new__(vae_family.Task)
+    task.settings, task.steps = command.settings_from("conv-vae"), 10_000
+    rates = [task.learning_rate_at(step) for step in range(10_000)]
     top = max(range(10_000), key=rates.__getitem__)
     assert 150 <= top <= 250 and rates[top] == pytest.approx(1e-3, rel=0.01)
     assert rates[0] == pytest.approx(1e-3 / 200) and rates[-1] < 1e-8
     assert rates[top:] == sorted(rates[top:], reverse=True)
+
+
+def test_that_of_a_gpt_rises_stays_and_falls_to_nothing():
+    task = gpt_family.Task.__new__(gpt_family.Task)
+    task.settings = command.settings_from("gpt", warm_up=10, decay=0.5, learning_rate=1.0)
+    task.steps = 100
+    rates = [task.learning_rate_at(step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and rates[9:51] == [1.0] * 42
+    assert rates[75] == pytest.approx(0.5) and rates[99] == pytest.approx(0.02)
+
+
+def test_numbers_reach_a_tracker_of_accelerate(tmp_path):
+    pytest.importorskip("tensorboard")
+    assert train(tmp_path / "run", "--epochs", "1", "--log-with", "tensorboard") == 0
+    assert list((tmp_path / "run").rglob("events.out.tfevents*"))

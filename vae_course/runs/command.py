@@ -1,0 +1,136 @@
+r"""What `vae-course train` does: options that a model has, a new or a resumed run, its end."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import get_type_hints
+
+from vae_course.runs import family
+from vae_course.runs.run import CHECKPOINT, Run, stored_settings
+from vae_course.training.resume import device_watched
+
+
+def add_options(parser: argparse.ArgumentParser, model: str) -> None:
+    r"""Every field of the model's `Settings` as an option, and --preset where there are some."""
+    described = family(model)
+    defaults = described.Settings(model=model, **described.DEFAULTS[model])
+    types = get_type_hints(described.Settings)
+    for field in dataclasses.fields(described.Settings):
+        if field.name == "model":
+            continue
+        names = [f"--{field.name.replace('_', '-')}"] + ["--data"] * (field.name == "dataset")
+        default, kind = getattr(defaults, field.name), types[field.name]
+        help_text = f"{field.metadata['help']} (default: {default})"
+        options: dict[str, object] = {"dest": field.name, "default": None, "help": help_text}
+        if kind is bool:
+            parser.add_argument(*names, action=argparse.BooleanOptionalAction, **options)
+            continue
+        options["metavar"] = {int: "N", float: "X", str: "NAME"}[kind]
+        if field.metadata["choices"]:
+            options |= {"choices": field.metadata["choices"], "metavar": None}
+        whole = kind is int and field.name != "seed"
+        parser.add_argument(*names, type=whole_number if whole else kind, **options)
+    if presets := getattr(described, "PRESETS", None):
+        parser.add_argument("--preset", choices=sorted(presets), help="settings to start from")
+
+
+def whole_number(text: str) -> int:
+    r"""Raises: ArgumentTypeError, ValueError unless it is one of 1 or more."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
+    return number
+
+
+whole_number.__name__ = "whole number"  # in argparse's "invalid … value"
+
+
+def settings_from(model: str, *, preset: str | None = None, **given: object) -> object:
+    r"""The model's settings: its defaults, a preset's, and those given that are not None.
+
+    Raises: ValueError on values that nothing can be trained with.
+    """
+    described = family(model)
+    presets: Mapping[str, dict] = getattr(described, "PRESETS", {})
+    if preset is not None and preset not in presets:
+        raise ValueError(f"there is no preset {preset!r}; choose from {', '.join(presets)}")
+    chosen = {key: value for key, value in given.items() if value is not None}
+    chosen = described.DEFAULTS[model] | presets.get(preset, {}) | chosen
+    types = get_type_hints(described.Settings)
+    for name, value in chosen.items():
+        if types[name] is int and name != "seed" and value < 1:
+            raise ValueError(f"{name} must be 1 or more, but is {value}")
+    settings = described.Settings(model=model, **chosen)
+    if not 0 < settings.learning_rate < 100:
+        raise ValueError(f"learning_rate must be positive, but is {settings.learning_rate}")
+    return settings
+
+
+def train(options: argparse.Namespace) -> str:
+    r"""Train as the command line asks; returns the sentence to print at the end, "" if none.
+
+    options: model, out, resume, and whatever of device, log_with, preset and the settings is given
+    Raises: ValueError on what doesn't fit; DataError if the data can't be had; TrainingDiverged,
+        DeviceLost, OSError in the training, whose checkpoint then stays.
+    """
+    described, out = family(options.model), Path(options.out)
+    given = {
+        field.name: value
+        for field in dataclasses.fields(described.Settings)
+        if field.name != "model" and (value := getattr(options, field.name, None)) is not None
+    }
+    preset, resume = getattr(options, "preset", None), options.resume
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file; give a folder")
+    if resume:
+        settings = _resumed(described, out, options.model, preset, given)
+    elif (out / CHECKPOINT).exists():
+        raise ValueError(f"{out} holds a run already: add --resume, or give another --out")
+    else:
+        settings = settings_from(options.model, preset=preset, **given)
+    device = getattr(options, "device", None) or "auto"
+    run = Run(described.Task(settings), out, device=device,
+              trackers=getattr(options, "log_with", None))  # fmt: skip
+    if resume:
+        run.resume()
+    run.commands.append(_command(options.model, given, preset, resume, run.world, device))
+    run.accelerator.wait_for_everyone()  # nobody makes the folder before all have looked at it
+    out.mkdir(parents=True, exist_ok=True)
+    with device_watched(run.go_on):
+        card = run.train()
+    return f"{out / 'model.safetensors'}: {run.task.sentence(card)}" if card else ""
+
+
+def _resumed(described: ModuleType, out: Path, model: str, preset, given: dict) -> object:
+    stored = stored_settings(out)
+    if stored["model"] != model:
+        raise ValueError(f"{out} holds a run of {stored['model']}, not of {model}")
+    may_change = getattr(described, "MAY_CHANGE", ())
+    changed = [n for n, value in given.items() if n not in may_change and stored.get(n) != value]
+    changed += ["preset"] * (preset is not None)
+    if changed:
+        raise ValueError(
+            "--resume keeps the run's settings, on which its result depends; leave out "
+            f"{', '.join('--' + name.replace('_', '-') for name in changed)}"
+        )
+    more = {name: value for name, value in given.items() if name in may_change}
+    return described.Settings(**(stored | more))
+
+
+def _command(model: str, given: dict, preset, resume: bool, world: int, device: str) -> str:
+    r"""The command line as the model card shows it."""
+    options = [f"--model {model}"] + [f"--preset {preset}"] * (preset is not None)
+    for name, value in given.items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            options.append(f"--{'' if value else 'no-'}{option}")
+        else:
+            options.append(f"--{option} {value}")
+    options += [f"--device {device}"] * (world > 1 and device != "auto") + ["--resume"] * resume
+    start = "vae-course train"
+    if world > 1:
+        start = f"accelerate launch --multi_gpu --num_processes {world} -m vae_course train"
+    return " ".join([start, *options, "--out FOLDER"])

@@ -1,0 +1,205 @@
+r"""VAEs: `vae-course train --model conv-vae` and its like."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from vae_course import losses, metrics
+from vae_course.data import binarize
+from vae_course.models import IMAGE_SHAPE, VAE, ConditionalVAE, build_vae
+from vae_course.runs import setting
+from vae_course.runs.images import Images
+
+WARM_UP = 200  # steps in which the learning rate rises
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    r"""Everything that decides the weights. Learning rate: 200 steps up, then a cosine to 0.
+
+    Raises: ValueError on values that nothing can be trained with.
+    """
+
+    model: str = "conv-vae"
+    dataset: str = setting("mnist", "an image set, or a folder or file of your own")
+    seed: int = setting(0, "of every random number")
+    epochs: int = setting(200, "passes over the images")
+    samples: int = setting(1, "K: 1 trains the ELBO, more the importance-weighted bound")
+    latent_dim: int = setting(20, "dimensions of z")
+    width: int = setting(32, "channels of the first convolution, or hidden units of dense-vae")
+    batch_size: int = setting(128, "images a step, over all processes together")
+    learning_rate: float = setting(1e-3, "the highest one")
+    optimizer: str = setting("adam", "muon needs torch 2.9", choices=("adam", "muon"))
+    binarized: bool = setting(False, "black or white pixels, drawn anew in each epoch")
+    precision: str = setting("float32", "of matrix products", choices=("float32", "bfloat16"))
+    importance_samples: int = setting(100, "of the bound on log p(x) measured at the end")
+
+    def __post_init__(self):
+        if self.model == "paper-vae" and (self.latent_dim, self.width) != (50, 200):
+            raise ValueError("paper-vae is 784-200-200-50: leave out --latent-dim and --width")
+
+
+# Where a model differs from the defaults in `Settings`.
+DEFAULTS = {
+    "conv-vae": {},
+    "conditional-vae": {},
+    "dense-vae": {"width": 400},
+    # The protocol of Burda et al. 2016, trained in larger batches with a faster optimizer.
+    "paper-vae": {
+        "latent_dim": 50, "width": 200, "batch_size": 500, "epochs": 800, "optimizer": "muon",
+        "learning_rate": 1e-2, "binarized": True, "importance_samples": 5000,
+    },
+}  # fmt: skip
+
+
+class Objective(nn.Module):
+    r"""A VAE with its loss: what is called, and wrapped by Accelerate, in each step."""
+
+    def __init__(self, vae: VAE, settings: Settings):
+        super().__init__()
+        self.vae, self.samples = vae, settings.samples
+        self.half, self.binarized = settings.precision == "bfloat16", settings.binarized
+
+    def forward(self, image: Tensor, label: Tensor) -> dict[str, Tensor]:
+        r"""Batch averages in nats: image (B, 1, 28, 28), label (B,) → loss, reconstruction, kl."""
+        image = binarize(image) if self.binarized else image
+        count = self.samples
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.half):
+            codes = self.vae.encode(image)
+        mean, log_var = (part.float() for part in codes)  # (B, D)
+        wide_mean, wide_log_var = (part.expand(count, *part.shape) for part in (mean, log_var))
+        latent = self.vae.sampling(wide_mean, wide_log_var)  # (K, B, D)
+        decoder_input = latent.flatten(end_dim=1)  # (K · B, D)
+        if isinstance(self.vae, ConditionalVAE):
+            decoder_input = self.vae.decoder_input(decoder_input, label.repeat(count))
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.half):
+            logits = self.vae.decoder(decoder_input)  # (K · B, 1, 28, 28)
+        repeated = image.repeat(count, 1, 1, 1)
+        nll = losses.bernoulli_nll(logits.float(), repeated).view(count, -1)  # (K, B)
+        kl = losses.gaussian_kl(mean, log_var)  # (B,)
+        if count == 1:
+            loss = nll[0] + kl  # −ELBO, with the KL in closed form
+        else:
+            zero = torch.zeros_like(wide_mean)
+            prior = losses.gaussian_log_prob(latent, zero, zero)
+            posterior = losses.gaussian_log_prob(latent, wide_mean, wide_log_var)
+            loss = -losses.iwae_bound(prior - posterior - nll)  # (B,)
+        return {"loss": loss.mean(), "reconstruction": nll.mean(), "kl": kl.mean()}
+
+
+class Task:
+    r"""A VAE, its images, its optimizers, and what its card says: see `run.Task`."""
+
+    clip = None
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.images = Images(settings.dataset, settings.batch_size)
+        data = self.images.data
+        self.architecture = {
+            "kind": settings.model, "latent_dim": settings.latent_dim, "width": settings.width,
+        }  # fmt: skip
+        if data.image_shape != IMAGE_SHAPE:
+            self.architecture["image_shape"] = data.image_shape
+        if settings.model == "conditional-vae" and len(data.class_names) != 10:
+            self.architecture["classes"] = len(data.class_names)
+        torch.manual_seed(settings.seed)
+        self.model = build_vae(**self.architecture)
+        if settings.model == "paper-vae":
+            initialize_as_published(self.model, data.train_images)
+        self.objective = Objective(self.model, settings)
+        self.optimizers = make_optimizers(self.model, settings)
+        self.every, self.steps = self.images.steps, settings.epochs * self.images.steps
+        self.identity = self.images.identity
+
+    def to(self, device: torch.device) -> None:
+        self.model.to(device)
+        self.images.to(device)
+
+    def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.images.batches(generator)
+
+    def learning_rate_at(self, step: int) -> float:
+        rising = min(1.0, (step + 1) / WARM_UP)
+        falling = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return self.settings.learning_rate * rising * falling
+
+    def place(self, step: int) -> dict[str, float]:
+        return {"epoch": step // self.every}
+
+    @torch.no_grad()
+    def held_out(self) -> dict[str, float]:
+        r"""The objective on the test images; the same noise and the same pixels each epoch."""
+        totals: dict[str, float] = {}
+        for image, label in self.images.test_batches():
+            for name, value in self.objective(image, label).items():
+                totals[name] = totals.get(name, 0.0) + len(image) * value.item()
+        count = len(self.images.data.test_images)
+        return {f"test_{name}": total / count for name, total in totals.items()}
+
+    def card(self) -> dict[str, object]:
+        return {
+            "architecture": self.architecture, "data": self.images.card(self.settings.dataset),
+        }  # fmt: skip
+
+    def measured(self) -> dict[str, object]:
+        settings, vae, data = self.settings, self.model, self.images.data
+        images, pixels = data.test_images, "grey pixels read as probabilities"
+        if settings.binarized:
+            generator = torch.Generator(device=images.device).manual_seed(settings.seed)
+            images = binarize(images, generator=generator)
+            pixels = "pixels drawn once with the run's seed"
+        labels = data.test_labels if isinstance(vae, ConditionalVAE) else None
+        found = metrics.elbo(vae, images, labels=labels)
+        samples = settings.importance_samples
+        bound = metrics.importance_bound(vae, images, samples=samples, labels=labels)
+        active = metrics.active_units(metrics.latent_codes(vae, images)[0])
+        numbers = {
+            "negative_elbo": found.total, "reconstruction": found.reconstruction, "kl": found.kl,
+            f"negative_importance_bound_{samples}": -bound,
+        }  # fmt: skip
+        measured: dict[str, object] = {}
+        for name, values in numbers.items():
+            mean, error = metrics.mean_with_error(values.cpu())
+            measured[name] = {"mean": round(mean, 4), "standard_error": round(error, 4)}
+        measured["unit"] = "nats per image"
+        measured["how"] = f"all {len(images):,} test images, {pixels}"
+        measured["active_units"] = int(active.sum())
+        return measured
+
+    def sentence(self, card: dict) -> str:
+        found = card["measured"]["negative_elbo"]
+        return f"−ELBO {found['mean']} ± {found['standard_error']} nats per test image"
+
+
+def initialize_as_published(vae: VAE, images: Tensor) -> None:
+    r"""Glorot uniform weights; the output biases are the logits of the mean training pixels."""
+    for layer in vae.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    last = [layer for layer in vae.decoder if isinstance(layer, nn.Linear)][-1]
+    with torch.no_grad():
+        last.bias.copy_(torch.logit(images.mean(dim=0).flatten(), eps=1e-3))
+
+
+def make_optimizers(vae: nn.Module, settings: Settings) -> list[torch.optim.Optimizer]:
+    r"""Adam; or Muon for the matrices, and Adam at a fifth of the rate for everything else."""
+    rate = settings.learning_rate
+    if settings.optimizer == "adam":
+        return [torch.optim.Adam(vae.parameters(), lr=rate, fused=True)]
+    if not hasattr(torch.optim, "Muon"):
+        raise ValueError(f"optimizer muon needs torch 2.9 or newer, this is {torch.__version__}")
+    matrices = [p for p in vae.parameters() if p.dim() == 2]
+    others = [p for p in vae.parameters() if p.dim() != 2]
+    muon = torch.optim.Muon(
+        matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
+    )  # fmt: skip
+    adam = torch.optim.Adam(others, lr=rate, fused=True)
+    adam.param_groups[0]["share"] = 0.2
+    return [muon, adam]
