@@ -248,6 +248,16 @@ def test_map_gives_long_names_a_marker_each():
     assert len(shapes) == len(looks) == 10
 
 
+def test_ten_classes_have_ten_colours():
+    for names in ("0123456789", [f"class {n}" for n in range(10)]):
+        figure = plots.latent_map(torch.randn(50, 2), torch.arange(50) % 10, names)
+        (axes,) = figure.axes
+        colours = np.array([c.get_facecolor()[0][:3] for c in axes.collections])
+        apart = np.abs(colours[:, None] - colours[None]).sum(axis=-1)
+        assert apart[~np.eye(10, dtype=bool)].min() > 0.3
+        assert min(text.zorder for text in axes.texts) > 10  # over a caller's own ellipses
+
+
 def test_names_on_the_map_do_not_cover_one_another():
     figure = plots.latent_map(torch.randn(100, 2) * 0.1, torch.arange(100) % 10, "0123456789")
     figure.draw_without_rendering()
@@ -297,6 +307,37 @@ def test_a_single_curve_needs_no_legend():
     figure = plots.curves([1, 2], {"loss": [2, 1]}, xlabel="epoch", ylabel="loss", log_y=True)
     assert figure.axes[0].get_legend() is None
     assert figure.axes[0].get_yscale() == "log"
+
+
+def ticks(axis):
+    axis.figure.draw_without_rendering()
+    labels = [*axis.get_majorticklabels(), *axis.get_minorticklabels()]
+    return [text.get_text() for text in labels if text.get_text()]
+
+
+@pytest.mark.parametrize(
+    ("xs", "expected"),
+    [
+        ([2, 4, 8, 16, 32], ["2", "4", "8", "16", "32"]),
+        ([0.25, 1, 4], ["0.25", "1", "4"]),
+        ([1, 10, 100, 1000], ["1", "10", "100", "1,000"]),
+    ],
+)
+def test_a_logarithmic_axis_names_its_values(xs, expected):
+    figure = plots.curves(xs, {"error": xs}, xlabel="k", ylabel="error", log_x=True, log_y=True)
+    assert ticks(figure.axes[0].xaxis) == expected
+    assert not any("10^" in label or "times" in label for label in ticks(figure.axes[0].yaxis))
+
+
+def test_many_values_get_round_ticks():
+    xs = np.arange(3, 60)
+    figure = plots.curves(xs, {"error": xs}, xlabel="k", ylabel="error", log_x=True)
+    assert {"5", "10", "20", "50"} <= set(ticks(figure.axes[0].xaxis))
+    figure = plots.curves(
+        10.0 ** np.arange(-8, 9), {"a": np.arange(17)}, xlabel="k", ylabel="y", log_x=True
+    )
+    shown = ticks(figure.axes[0].xaxis)
+    assert "1" in shown and "2" not in shown
 
 
 def test_bands_surround_their_curve():

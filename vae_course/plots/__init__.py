@@ -13,8 +13,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from PIL import Image
 
 from vae_course.plots import diagrams
@@ -48,10 +51,12 @@ __all__ = [
     "diagrams",
     "image_grid",
     "latent_map",
+    "plain_ticks",
     "show",
     "use_house_style",
 ]
 
+_MARGIN = 12  # dots around an image grid: on a dark page the white picture ends somewhere
 _WIDEST = 860  # screen pixels: the column of a notebook
 
 
@@ -123,17 +128,17 @@ def image_grid(
         heading = figure.text(0, 0, title or "", size=11, va="top")
         texts = [figure.text(0, 0, text, size=9.5) for text in labels or []]
         left = max((text.get_window_extent().width for text in texts), default=0)
-        left += 16 if texts else 2
+        left += _MARGIN + (12 if texts else 0)
         if scale is None:
             count, _, width = arrays[0].shape[:3]
-            fits = (FIGURE_SIZE[0] * DPI - left) / (count * width * 1.07)
+            fits = (FIGURE_SIZE[0] * DPI - left - _MARGIN) / (count * width * 1.07)
             scale = min(4.0, max(1.0, int(2 * fits) / 2))
         strips = [image_strip(array, scale=scale) for array in arrays]
         height, width = strips[0].shape[:2]
         gap = max(2, round(2 * scale))
-        head = (30 if title else 2) + (24 if column_labels else 0)
-        total = (left + width + 2, head + len(strips) * (height + gap))
-        total = (max(total[0], heading.get_window_extent().width + 8), total[1])
+        head = _MARGIN + (28 if title else 0) + (24 if column_labels else 0)
+        wide = max(left + width, _MARGIN + heading.get_window_extent().width) + _MARGIN
+        total = (wide, head + len(strips) * (height + gap) - gap + _MARGIN)
         figure.set_size_inches(total[0] / DPI, total[1] / DPI)
         tops = [total[1] - head - index * (height + gap) for index in range(len(strips))]
         for strip, top in zip(strips, tops, strict=True):
@@ -149,7 +154,7 @@ def image_grid(
         for index, text in enumerate(column_labels or []):
             middle = (left + (index + 0.5) * cell - gap / 2) / total[0]
             figure.text(middle, (total[1] - head + 7) / total[1], text, ha="center", size=9)
-        heading.set_position((2 / total[0], 1 - 4 / total[1]))
+        heading.set_position((_MARGIN / total[0], 1 - _MARGIN / total[1]))
     return figure
 
 
@@ -172,6 +177,7 @@ def curves(
 ) -> Figure:
     r"""One line a series over shared xs; colour, marker and line style each tell them apart.
 
+    A logarithmic axis names plain numbers: 2, 4, 8, or 1, 2, 5, 10.
     series: name → values, as long as xs. bands: name → (low, high), shaded around that line.
     xlabel, ylabel: with units, as in "negative ELBO (nats / image)".
     Raises: ValueError on an empty or unequal series, or a band without its line.
@@ -203,10 +209,29 @@ def curves(
         ax.set(xlabel=xlabel, ylabel=ylabel)
         if log_x:
             ax.set_xscale("log")
+            plain_ticks(ax.xaxis, at=xs)
         if log_y:
             ax.set_yscale("log")
+            plain_ticks(ax.yaxis)
         if len(series) > 1:
             ax.legend()
         if title:
             ax.set_title(title)
     return ax.figure
+
+
+def plain_ticks(axis: Axis, *, at: Sequence[float] | None = None) -> None:
+    r"""Plain numbers on a logarithmic axis (ax.xaxis or ax.yaxis), where matplotlib says 2 × 10⁰.
+
+    at: the values to name, where there are at most nine; else 1, 2, 5, 10, 20, …, or powers of ten
+    """
+    values = np.unique(as_array(at)) if at is not None else []
+    if 1 < len(values) <= 9 and values[0] > 0 and (values[1:] / values[:-1]).min() > 1.25:
+        axis.set_major_locator(FixedLocator(values))
+    else:
+        low, high = sorted(axis.get_view_interval())
+        steps = (1,) if low <= 0 or high / low > 1e4 else (1, 2, 5)
+        axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())

@@ -15,9 +15,9 @@ from matplotlib.text import Text
 from vae_course.plots.pictures import DPI, as_array
 from vae_course.plots.style import HOUSE_STYLE, MARKERS, PALETTE
 
-# Ten classes, seven colours that read well as small glyphs: the classes that share one (0 and 7,
-# 4 and 8, 2 and 9) are told apart by the glyph, and seldom lie side by side.
-_CLASS_COLOURS = [0, 1, 2, 3, 4, 5, 6, 0, 4, 2]
+# Ten hues that also differ in lightness: the palette without its yellow, and three more. Glyphs or
+# markers tell the classes apart for readers to whom two of the colours look alike.
+CLASS_COLOURS = [*PALETTE[:7], "#7B3F00", "#7A5CC8", "#8C8C8C"]
 _MOST_POINTS = 2000  # drawn in a map; more only darken it
 
 
@@ -56,7 +56,7 @@ def latent_map(
         for index, name in enumerate(class_names):
             if not (members := kinds == index).any():
                 continue
-            colour = PALETTE[_CLASS_COLOURS[index % len(_CLASS_COLOURS)]]
+            colour = CLASS_COLOURS[index % len(CLASS_COLOURS)]
             mark = f"${name}$" if glyphs and name.isalnum() else MARKERS[index % len(MARKERS)]
             style = {"s": 30, "linewidths": 0.25} if glyphs else {"s": 14, "linewidths": 0}
             ax.scatter(*shown[members].T, marker=mark, color=colour, alpha=0.75, **style)
@@ -65,7 +65,7 @@ def latent_map(
         size = min(17, 7 + 2.4 * room) if glyphs else min(10, 5 + 1.2 * room)
         for index, name in enumerate(class_names):
             if (members := classes == index).any():
-                colour = PALETTE[_CLASS_COLOURS[index % len(_CLASS_COLOURS)]]
+                colour = CLASS_COLOURS[index % len(CLASS_COLOURS)]
                 text = ax.text(
                     *np.median(points[members], axis=0),
                     name,
@@ -74,7 +74,8 @@ def latent_map(
                     weight="bold",
                     ha="center",
                     va="center",
-                    path_effects=[patheffects.withStroke(linewidth=3.5, foreground="white")],
+                    zorder=20,  # over whatever a caller draws into the map
+                    path_effects=[patheffects.withStroke(linewidth=4, foreground="white")],
                 )
                 names.append(text)
         ax.set(xlabel="latent $z_1$", ylabel="latent $z_2$")

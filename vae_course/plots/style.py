@@ -17,6 +17,9 @@ HOUSE_STYLE: dict[str, Any] = {
     "figure.figsize": FIGURE_SIZE,
     "figure.dpi": DPI,
     "figure.constrained_layout.use": True,
+    # A margin on all sides: on a dark page the white picture ends somewhere.
+    "figure.constrained_layout.w_pad": 0.09,
+    "figure.constrained_layout.h_pad": 0.09,
     "figure.facecolor": "white",
     "font.family": "DejaVu Sans",
     "font.size": 10,
