@@ -7,6 +7,7 @@ import pytest
 
 from house_rules import RULES, Notebook
 from house_rules import code_rules as code
+from house_rules import notation_rules as notation
 from house_rules import output_rules as output
 from house_rules import text_rules as text
 from vae_course.admin.notebooks import (
@@ -17,7 +18,18 @@ from vae_course.admin.notebooks import (
     repository_branch,
 )
 
-SOLUTION = "def double(x):\n    return 2 * x"
+TABLE = """# The notation table
+
+| symbol | variable | meaning | shape |
+|---|---|---|---|
+| $x$ | `image` | an image | $(B, P)$ |
+| $\\log \\sigma^2$ | `log_var` | a log variance | $(B, D)$ |
+
+| symbol | variable | meaning | shape | notebooks |
+|---|---|---|---|---|
+| $k$, $z$ | `kernel`, `latent` | a kernel; a code | int | 01, 01b |
+"""
+SOLUTION = "def double(number):\n    return 2 * number"
 PLACE = repository_address().removeprefix("https://github.com")
 BADGE = (
     "[![Open this notebook in Colab](curve.png)]"
@@ -48,7 +60,7 @@ def stdout(written):
 @pytest.fixture
 def good(tmp_path):
     """A small notebook that keeps every rule; [position] of its cells is used below."""
-    (tmp_path / "README.md").write_text("# The notation table\n", encoding="utf-8")
+    (tmp_path / "README.md").write_text(TABLE, encoding="utf-8")
     (tmp_path / "curve.png").write_bytes(b"")
     (tmp_path / "01_tripling.ipynb").touch()
     tripling = "[On](01_tripling.ipynb)."
@@ -65,7 +77,7 @@ def good(tmp_path):
         python("assert 3 < loss < 4", tags=["claim"]),  # 8
         markdown("![A falling curve, the loss over epochs.](curve.png) $x$ [up](#One)"),  # 9
         markdown("### Your turn\n\nWrite `double`."),  # 10
-        python('def double(x): ...\n\n\nchecks.check("double", double)'),  # 11
+        python('def double(number): ...\n\n\nchecks.check("double", double)'),  # 11
         markdown(FOLD.format("Solution", f"```python\n{SOLUTION}\n```")),  # 12
         markdown("## Summary\n\n## Quiz\n\n" + "\n\n".join([FOLD.format("Q", "A")] * 3)),  # 13
         markdown(f"## References\n\n[paper](https://arxiv.org/abs/1312.6114) {tripling}"),  # 14
@@ -197,6 +209,11 @@ BREAKS = [
     (output.stored_form, outputs(7, stdout(" 50%|█████     | 5/10 [00:01<00:01]\n")),
      "its outputs"),
     (output.small_enough, outputs(7, stdout("x" * 1_500_000)), "1.5 MB"),
+    (notation.symbols_are_in_the_table, source(9, "$x$", "$x + y_1$"), "uses y;"),
+    (notation.symbols_are_in_the_table, source(9, "$x$", r"$\hat x$"), "hat x"),
+    (notation.symbols_are_in_the_table, source(9, "$x$", "$$k$$"), "uses k;"),
+    (notation.variables_are_those_of_the_table, source(6, "loss =", "x = loss ="), "image `x`"),
+    (notation.variables_are_those_of_the_table, source(11, "(number)", "(mu)"), "mean `mu`"),
     (text.headings_in_order, source(0, "# Doubling", "## Doubling"), "found 0"),
     (text.headings_in_order, source(5, "## One", "# One"), "found 2"),
     (text.headings_in_order, source(3, "What", "### What"), "level 3 under one of level 1"),
@@ -230,7 +247,7 @@ BREAKS = [
     (text.exercises_have_solutions, source(11, 'checks.check("double", double)', "double(2)"),
      "'double' is missing"),
     (text.exercises_have_solutions, source(11, '"double"', '"triple"'), "no exercise of this"),
-    (text.exercises_have_solutions, source(12, "2 * x", "x * 2"), "no folded"),
+    (text.exercises_have_solutions, source(12, "2 * number", "number * 2"), "no folded"),
     (text.exercises_have_solutions, source(12, "<details>", "<div>"), "no folded"),
 ]  # fmt: skip
 
@@ -278,6 +295,18 @@ def test_a_companion_has_looser_rules(good):
     path.touch()
     (problem,) = text.links_lead_through_the_course(Notebook(good.path, good.raw, solutions={}))
     assert "00b_halving" in problem
+
+
+def test_symbols_of_a_formula():
+    found = notation.symbols(r"\hat{x} = \mathrm{sigmoid}(\ell_i),\ z \sim \mathcal N(0, \sigma^2)")
+    assert found == {r"\hat x", r"\ell", "i", "z", "N", r"\sigma"}
+
+
+def test_a_row_may_be_for_some_notebooks_only(good):
+    raw = copy.deepcopy(good.raw)
+    raw["cells"].append(markdown("$k$"))
+    path = good.path.with_name("01b_halving.ipynb")
+    assert list(notation.symbols_are_in_the_table(Notebook(path, raw, solutions={}))) == []
 
 
 def test_the_guide_counts_what_a_reader_sees(good):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from house_rules import RULES, Notebook, code_rules, output_rules, text_rules
+from house_rules import RULES, Notebook, code_rules, notation_rules, output_rules, text_rules
 from vae_course.admin.notebooks import find_notebooks, read_notebook
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -17,6 +17,8 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 BEING_REWRITTEN = ("01_", "02_", "03_", "04_", "05_", "06_", "07_", "08_")
 NEW_RULES = (
     code_rules.one_diagram,
+    notation_rules.symbols_are_in_the_table,
+    notation_rules.variables_are_those_of_the_table,
     output_rules.first_screen_has_a_picture,
     text_rules.links_lead_through_the_course,
 )

@@ -4,7 +4,7 @@ A rule is a function from a notebook to sentences, none if all is well. `tests/t
 applies all of them to every notebook; `tests/test_house_rules.py` breaks each of them once.
 """
 
-from . import code_rules, output_rules, text_rules
+from . import code_rules, notation_rules, output_rules, text_rules
 from .notebook import Cell, Notebook
 
 RULES = (
@@ -31,6 +31,8 @@ RULES = (
     output_rules.no_registry_host,
     output_rules.stored_form,
     output_rules.small_enough,
+    notation_rules.symbols_are_in_the_table,
+    notation_rules.variables_are_those_of_the_table,
     text_rules.headings_in_order,
     text_rules.closing_sections,
     text_rules.links_resolve,

@@ -123,6 +123,11 @@ class Notebook:
             self.solutions = {e.name: checks.solution(e.name) for e in checks.exercises(chapter)}
 
     @property
+    def number(self) -> str:
+        """As in its name: "02", or "02b" for a companion."""
+        return self.path.name.split("_")[0]
+
+    @property
     def is_companion(self) -> bool:
         return COMPANION.match(self.path.name) is not None
 
