@@ -256,6 +256,11 @@ class Bound(NamedTuple):
     def total(self) -> Tensor:
         return self.end + self.middle + self.first
 
+    def __repr__(self) -> str:
+        parts = zip(self._fields, self, strict=True)
+        means = " + ".join(f"{name} {part.mean():.2f}" for name, part in parts)
+        return f"Bound({len(self.end):,} images: {self.total.mean():.2f} nats an image = {means})"
+
 
 @torch.no_grad()
 def bound(

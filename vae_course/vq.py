@@ -71,6 +71,10 @@ class Quantized(NamedTuple):
     indices: Tensor  # (B, h, w) int64
     loss: Tensor  # (): commitment, and the codebook's own loss where it learns by gradient
 
+    def __repr__(self) -> str:
+        sizes = f"latent {tuple(self.latent.shape)}, indices {tuple(self.indices.shape)}"
+        return f"Quantized({sizes}, loss {self.loss.item():.4g})"
+
 
 class Codebook(nn.Module):
     r"""K codes of C numbers; rounds every place of a latent picture to its nearest code.

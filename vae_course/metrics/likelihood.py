@@ -28,6 +28,10 @@ class Elbo:
         r"""reconstruction + kl: an upper bound on −log p(image), on average over the noise."""
         return self.reconstruction + self.kl
 
+    def __repr__(self) -> str:
+        parts = f"reconstruction {self.reconstruction.mean():.2f} + KL {self.kl.mean():.2f}"
+        return f"Elbo({len(self.kl):,} images: {self.total.mean():.2f} nats an image = {parts})"
+
 
 @dataclass(frozen=True)
 class AggregatePosterior:
@@ -40,6 +44,14 @@ class AggregatePosterior:
     mean: Tensor
     std: Tensor
     kl_to_prior: Tensor
+
+    def __repr__(self) -> str:
+        return (
+            f"AggregatePosterior({len(self.mean)} dimensions: "
+            f"mean {self.mean.min():.2f} to {self.mean.max():.2f}, "
+            f"std {self.std.min():.2f} to {self.std.max():.2f}, "
+            f"KL to the prior {self.kl_to_prior.sum():.2f} nats together)"
+        )
 
 
 @torch.no_grad()

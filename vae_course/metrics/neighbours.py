@@ -45,6 +45,13 @@ class Neighbourhoods:
         r"""Share of real pictures whose ball holds a generated one: see `expected_coverage`."""
         return self.covered.double().mean().item()
 
+    def __repr__(self) -> str:
+        return (
+            f"Neighbourhoods(precision {self.precision:.3f}, recall {self.recall:.3f}, "
+            f"density {self.density:.3f}, coverage {self.coverage:.3f}; "
+            f"{len(self.in_real):,} generated, {len(self.covered):,} real pictures)"
+        )
+
 
 def precision_recall_density_coverage(
     real: Tensor, generated: Tensor, *, k: int = 5, chunk: int = 500
@@ -154,6 +161,12 @@ class Memorisation:
     def copy_distance(self) -> float:
         r"""The distance that 1 % of the held-out digits stay below."""
         return self.held_out_distance.double().quantile(0.01).item()
+
+    def __repr__(self) -> str:
+        return (
+            f"Memorisation(auc {self.auc:.3f}, excess {self.excess:.3f}, "
+            f"copies {self.copies:.3f}; {len(self.distance):,} samples)"
+        )
 
 
 def memorisation(

@@ -56,6 +56,10 @@ class ClassHistogram:
         r"""Nats: 0 for one class only, ln 10 = 2.303 for all ten equally often."""
         return _entropy(self.label)
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{digit}: {n:,}" for digit, n in enumerate(self.counts.tolist()))
+        return f"ClassHistogram({counts}; entropy {self.entropy:.3f} of {math.log(CLASSES):.3f} nats)"
+
 
 def class_histogram(images: Tensor) -> ClassHistogram:
     r"""Which digits a set of pictures shows, as the course's classifier names them.
