@@ -586,7 +586,7 @@ BAD_ARGUMENTS = {
     "no epochs": ({"epochs": 0}, ValueError, "epochs is 0"),
     "no batch": ({"batch_size": 0}, ValueError, "batch_size is 0"),
     "half an epoch": ({"epochs": 0.5}, TypeError, "epochs is 0.5"),
-    "no clipping": ({"clip": 0}, ValueError, "clip is 0"),
+    "no clipping": ({"clip": 0}, ValueError, "clip is 0.*above 0"),
     "no history": ({"history": []}, TypeError, "history is a list"),
     "a scheduler without its optimizer": (
         {"scheduler": torch.optim.lr_scheduler.ConstantLR(torch.optim.SGD([X], lr=1))},

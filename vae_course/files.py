@@ -13,9 +13,12 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import platformdirs
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _logger = logging.getLogger(__name__)
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -125,6 +128,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def save_checked(path: Path, array: np.ndarray) -> None:
     r"""Store an array as .npy, followed by the SHA-256 of those bytes. Raises: OSError."""
+    import numpy as np  # here: the command line reads this file, and starts at once
+
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     payload = buffer.getvalue()
@@ -134,6 +139,8 @@ def save_checked(path: Path, array: np.ndarray) -> None:
 
 def load_checked(path: Path) -> np.ndarray | None:
     r"""The array that `save_checked` stored, or None if it is missing or a bit differs."""
+    import numpy as np
+
     try:
         content = path.read_bytes()
     except OSError:

@@ -131,7 +131,7 @@ def pixels(**images: Tensor) -> None:
             )
         if low < 0 or high > 1:
             raise ValueError(
-                f"{name} values run from {low:.3g} to {high:.3g}; expected pixels in [0, 1]: "
+                f"{name} values run from {low:.5g} to {high:.5g}; expected pixels in [0, 1]: "
                 "divide bytes by 255, or undo the normalization ((images + 1) / 2 after [−1, 1])"
             )
 
@@ -441,13 +441,3 @@ def examples(**given: Tensor | None) -> None:
     lengths = {name: len(tensor) for name, tensor in given.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"expected one label per image, got {lengths}")
-
-
-# ---------------------------------------------------- old names, until the last caller has changed
-
-check_tensors, check_whole, check_numbers = floats, count, number
-check_seed, check_generator = seed, generator
-
-
-def check_whole_tensor(name: str, value: Tensor, *, dims: int, dtypes=()) -> None:
-    integers(dims=dims, dtypes=dtypes, **{name: value})

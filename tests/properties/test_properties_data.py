@@ -88,14 +88,14 @@ def test_corrupted_pixels_are_pixels(shape, dtype, std, seed, source):
 def test_corruption_refuses_what_is_no_pixel(wrong):
     images = torch.full((2, 3), 0.5)
     images[1, 1] = wrong
-    refused(data.binarize, images, words="binarize")
-    refused(data.add_noise, images, std=0.1, words="add_noise")
+    refused(data.binarize, images, words="images")
+    refused(data.add_noise, images, std=0.1, words="images")
 
 
 def test_corruption_refuses_other_things():
     for wrong in NOT_PIXELS:
-        refused(data.binarize, wrong, words="binarize")
-        refused(data.add_noise, wrong, std=0.1, words="add_noise")
+        refused(data.binarize, wrong, words="images")
+        refused(data.add_noise, wrong, std=0.1, words="images")
     for wrong in (-1.0, math.nan, math.inf, None, "1", [1.0], ones(())):
         refused(data.add_noise, ones(3), std=wrong, words="std")
     refused(data.binarize, ones(3), generator=5, words="generator")

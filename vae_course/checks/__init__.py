@@ -18,8 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
-from vae_course import progress
-from vae_course.require import check_seed, kind
+from vae_course import progress, require
 
 from ._exercise import Exercise, Mistake, Property
 from ._verdict import CheckFailed, Verdict
@@ -52,7 +51,7 @@ def exercises(chapter: int | None = None) -> list[Exercise]:
     """
     known = {e.chapter for e in _by_name().values()}
     if chapter is not None and not (isinstance(chapter, int) and chapter in known):
-        came = chapter if isinstance(chapter, int | float | str) else kind(chapter)
+        came = chapter if isinstance(chapter, int | float | str) else require.kind(chapter)
         raise ValueError(f"there is no chapter {came!r}; expected one of {sorted(known)}")
     return [e for e in _by_name().values() if chapter in (None, e.chapter)]
 
@@ -82,7 +81,7 @@ def check(name: str, function: Callable, *, seed: int | None = None) -> Verdict:
         CheckFailed as above.
     """
     if seed is not None:
-        check_seed(seed)
+        require.seed(seed)
     chosen = exercise(name)
     verdict = _verdict(chosen, function, secrets.randbits(31) if seed is None else seed)
     verdict = replace(verdict, function=function if verdict.passed else chosen.reference)

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae_course import require
 from vae_course.data.image_data import ImageData
 from vae_course.data.splits import grouping, split_rows
 from vae_course.files import DataError, own_path
-from vae_course.require import check_numbers, kind
 
 __all__ = ["load_array", "made_set", "name_not_finite", "to_unit"]
 
@@ -71,7 +71,7 @@ def load_array(
         if scale != "keep":
             raise ValueError(f"scale is {scale!r}; expected a number, 'keep' or None")
     elif scale is not None:
-        check_numbers(scale=scale, least=1e-30)
+        require.number(scale=scale, least=1e-30)
     if isinstance(source, str | os.PathLike):
         path = own_path(source)
         found = _read(path, key)
@@ -81,7 +81,7 @@ def load_array(
         said, name = "an array in memory", name or "own images"
     else:
         raise TypeError(
-            f"source is {kind(source)}; expected a path of a .npy or .npz file, or an array"
+            f"source is {require.kind(source)}; expected a path of a .npy or .npz file, or an array"
         )
     if labels is not None:
         if set(found) != {"all"}:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from vae_course.require import check_generator
+from vae_course import require
 
 __all__ = ["add_noise", "batches", "binarize"]
 
@@ -46,7 +46,7 @@ def batches(
     if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
         raise ValueError(f"batch_size must be a whole number, 1 or more, but is {batch_size!r}.")
     batch_size = int(batch_size)  # NumPy's integers too
-    check_generator(generator)
+    require.generator(generator)
     count = lengths[0] - lengths[0] % batch_size if drop_last else lengths[0]
     if count == 0:
         raise ValueError(
@@ -73,8 +73,8 @@ def binarize(images: Tensor, *, generator: torch.Generator | None = None) -> Ten
     generator: decides the draw, the same for the same seed wherever the images are
     Raises: ValueError unless the pixels are floats in [0, 1].
     """
-    _check_pixels("binarize", images)
-    check_generator(generator)
+    require.pixels(images=images)
+    require.generator(generator)
     device = images.device if generator is None else generator.device
     uniform = torch.rand(images.shape, generator=generator, device=device)
     return (uniform.to(images.device) < images).to(images.dtype)
@@ -88,28 +88,10 @@ def add_noise(images: Tensor, *, std: float, generator: torch.Generator | None =
     generator: decides the noise, the same for the same seed wherever the images are
     Raises: ValueError unless the pixels are floats in [0, 1] and std is finite and at least 0.
     """
-    _check_pixels("add_noise", images)
+    require.pixels(images=images)
     if not isinstance(std, numbers.Real) or not 0 <= std < math.inf:
         raise ValueError(f"std must be a finite number, 0 or more, but is {std!r}.")
-    check_generator(generator)
+    require.generator(generator)
     device = images.device if generator is None else generator.device
     noise = torch.randn(images.shape, generator=generator, device=device)
     return (images + std * noise.to(images)).clamp_(0, 1)
-
-
-def _check_pixels(function: str, images: Tensor) -> None:
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        came = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(
-            f"{function} needs a tensor of floats in [0, 1], but got {came}: convert with "
-            ".float(), and divide by 255 if the pixels are bytes."
-        )
-    if images.numel() == 0:
-        return
-    low, high = (value.item() for value in images.aminmax())  # both NaN if any pixel is
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"{function} needs pixels in [0, 1], but got values from {low:g} to {high:g}: divide "
-            "bytes by 255, give probabilities and not logits, and look for NaN (a training that "
-            "diverged?)."
-        )

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from vae_course import require
 from vae_course.data.image_data import ImageData
 from vae_course.data.tables import TableData, load_table
 from vae_course.files import own_path, prepare_folder
-from vae_course.require import check_seed, check_whole
 
 __all__ = ["load_patches", "load_table_example", "write_patches"]
 
@@ -35,9 +35,9 @@ def load_patches(*, size: int = 32, images: int = 2000, seed: int = 0) -> ImageD
     Raises: TypeError, ValueError on the arguments.
     Source: china.jpg (danielbuechele) and flower.jpg (vultilion), both CC BY 2.0.
     """
-    check_whole(size=size, least=8)
-    check_whole(images=images, least=20)
-    check_seed(seed)
+    require.count(size=size, least=8)
+    require.count(images=images, least=20)
+    require.seed(seed)
     if size > 64:
         raise ValueError(f"size is {size}; expected 64 or less, so that a fifth holds patches")
     random = np.random.RandomState(seed % 2**32)

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from vae_course import require
 from vae_course.data.arrays import made_set, to_unit
 from vae_course.data.image_data import ImageData
 from vae_course.files import DataError, own_path
-from vae_course.require import check_whole, kind
 
 __all__ = ["load_folder"]
 
@@ -67,7 +67,7 @@ def load_folder(
         ValueError, TypeError on the other arguments.
     """
     if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path is {kind(path)}; expected the path of a folder of pictures")
+        raise TypeError(f"path is {require.kind(path)}; expected the path of a folder of pictures")
     folder = own_path(path)
     target = _checked_size(size)
     if channels is not None and channels not in (1, 2, 3, 4):
@@ -349,8 +349,8 @@ def _checked_size(size) -> tuple[int, int] | None:
     sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
     if len(sides) != 2:
         raise ValueError(f"size is {size!r}; expected one number, or (height, width)")
-    check_whole(size=sides[0], least=1)
-    check_whole(size=sides[1], least=1)
+    require.count(size=sides[0], least=1)
+    require.count(size=sides[1], least=1)
     return int(sides[0]), int(sides[1])
 
 

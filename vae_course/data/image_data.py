@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from vae_course.require import check_whole
+from vae_course import require
 
 __all__ = ["ImageData"]
 
@@ -69,7 +69,7 @@ class ImageData:
         Raises: TypeError, ValueError unless training images are left; ValueError if the set has
             validation images already.
         """
-        check_whole(validation=images, least=0)
+        require.count(validation=images, least=0)
         if images == 0:
             return self
         if len(self.validation_images):

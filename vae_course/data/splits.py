@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from vae_course.require import check_numbers, check_seed
+from vae_course import require
 
 __all__ = ["Split", "near_duplicates", "split_rows"]
 
@@ -95,8 +95,8 @@ def split_rows(
     labels, groups: (rows,), int64; without groups each row is one
     Raises: TypeError, ValueError on the shares and the seed, or if a part would be empty.
     """
-    check_numbers(validation=validation, test=test, least=0, most=0.5)
-    check_seed(seed)
+    require.number(validation=validation, test=test, least=0, most=0.5)
+    require.seed(seed)
     labels = torch.zeros(rows, dtype=torch.int64) if labels is None else labels
     groups = torch.arange(rows) if groups is None else groups
     shares = {name: share for name, share in (("test", test), ("validation", validation)) if share}

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae_course import require
 from vae_course.data.splits import split_rows
 from vae_course.files import DataError, own_path
-from vae_course.require import kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +143,7 @@ def load_table(
             table = pd.DataFrame(source)
         except (ValueError, TypeError):
             raise TypeError(
-                f"source is {kind(source)}; expected a path of a .csv file or a pandas DataFrame"
+                f"source is {require.kind(source)}; expected a path of a .csv or a pandas DataFrame"
             ) from None
     table = table.rename(columns=str)
     for what, names in (

@@ -9,6 +9,7 @@ import os
 import urllib.request
 from pathlib import Path
 
+from vae_course import require
 from vae_course.files import (
     DataError,
     cache_folder,
@@ -17,7 +18,6 @@ from vae_course.files import (
     prepare_folder,
     write_whole,
 )
-from vae_course.require import kind
 
 TEXT_SETS = ("python-docs", "shakespeare")
 
@@ -46,7 +46,7 @@ def load_text(
         text can't be had.
     """
     if not isinstance(name, str | os.PathLike):
-        raise TypeError(f"name is {kind(name)}; expected a set's name or the path of a text file")
+        raise TypeError(f"name is {require.kind(name)}; expected a set's name or a path")
     if name == "python-docs":
         return _python_docs()
     if name == "shakespeare":

@@ -98,15 +98,16 @@ def distance_to(real: Tensor):
     extractor = nn.Identity()  # the features are made already, once
     extractor.num_features = real.shape[1]
     metric = FrechetInceptionDistance(feature=extractor, normalize=True, reset_real_features=False)
-    center = real.double().mean(dim=0)  # far from 0 the sums of squares would swallow the spread
-    metric.update(real.double() - center, real=True)
+    double = real.cpu().double()  # Apple's MPS has no doubles
+    center = double.mean(dim=0)  # far from 0 the sums of squares would swallow the spread
+    metric.update(double - center, real=True)
     return functools.partial(_distance, metric, real, center)
 
 
 def _distance(metric, real: Tensor, center: Tensor, generated: Tensor) -> float:
     _check(real, generated)
     metric.reset()
-    metric.update(generated.double() - center, real=False)
+    metric.update(generated.cpu().double() - center, real=False)
     return max(0.0, metric.compute().item())  # identical sets: rounding may go below 0
 
 

@@ -28,22 +28,22 @@ class Neighbourhoods:
     @property
     def precision(self) -> float:
         r"""Share of generated pictures inside some real picture's ball: 0 to 1."""
-        return self.in_real.double().mean().item()
+        return self.in_real.cpu().double().mean().item()
 
     @property
     def recall(self) -> float:
         r"""Share of real pictures inside some generated picture's ball: 0 to 1."""
-        return self.in_generated.double().mean().item()
+        return self.in_generated.cpu().double().mean().item()
 
     @property
     def density(self) -> float:
         r"""How many real balls hold a generated picture, over k: 1 for real ones, may exceed 1."""
-        return self.density_per_image.double().mean().item()
+        return self.density_per_image.cpu().double().mean().item()
 
     @property
     def coverage(self) -> float:
         r"""Share of real pictures whose ball holds a generated one: see `expected_coverage`."""
-        return self.covered.double().mean().item()
+        return self.covered.cpu().double().mean().item()
 
     def __repr__(self) -> str:
         return (
@@ -150,17 +150,17 @@ class Memorisation:
     @property
     def excess(self) -> float:
         r"""0: as often nearest to a training picture as chance has it; 1: always, all copies."""
-        return self.excess_per_image.double().mean().item()
+        return self.excess_per_image.cpu().double().mean().item()
 
     @property
     def copies(self) -> float:
         r"""Share of samples nearer to the training set than 99 % of held-out digits: about 0.01."""
-        return (self.distance < self.copy_distance).double().mean().item()
+        return (self.distance < self.copy_distance).cpu().double().mean().item()
 
     @property
     def copy_distance(self) -> float:
         r"""The distance that 1 % of the held-out digits stay below."""
-        return self.held_out_distance.double().quantile(0.01).item()
+        return self.held_out_distance.cpu().double().quantile(0.01).item()
 
     def __repr__(self) -> str:
         return (
@@ -210,7 +210,7 @@ def nearer_chance(distance: Tensor, other: Tensor) -> float:
     ordered = other.sort().values
     farther = len(other) - torch.searchsorted(ordered, distance, right=True)
     same_or_farther = len(other) - torch.searchsorted(ordered, distance, right=False)
-    return (farther + same_or_farther).double().mean().item() / (2 * len(other))
+    return (farther + same_or_farther).cpu().double().mean().item() / (2 * len(other))
 
 
 def _distances(rows: Tensor, others: Tensor) -> Tensor:

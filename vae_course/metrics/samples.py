@@ -58,7 +58,8 @@ class ClassHistogram:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{digit}: {n:,}" for digit, n in enumerate(self.counts.tolist()))
-        return f"ClassHistogram({counts}; entropy {self.entropy:.3f} of {math.log(CLASSES):.3f} nats)"
+        nats = f"{self.entropy:.3f} of {math.log(CLASSES):.3f} nats"
+        return f"ClassHistogram({counts}; entropy {nats})"
 
 
 def class_histogram(images: Tensor) -> ClassHistogram:
@@ -126,7 +127,7 @@ def bootstrap_interval(
     if statistic is None and len(sets) > 1:
         raise ValueError(f"{len(sets)} sets of values came: pass statistic=…, of all of them")
     if statistic is None:
-        sets = tuple(part.double() for part in sets)
+        sets = tuple(part.cpu().double() for part in sets)
         statistic = torch.mean
     generator = torch.Generator().manual_seed(seed)
     found = torch.empty(resamples, dtype=torch.float64)
@@ -212,12 +213,12 @@ def sample_report(
     near = memorisation(generated, real, training)
     pair = (near.distance, near.held_out_distance)
     add("memorisation_auc", near.auc, pair, nearer_chance, real=0.5)
-    copied = (near.distance < near.copy_distance).double()
+    copied = (near.distance < near.copy_distance).cpu().double()
     add("memorisation_copies", near.copies, copied, real=0.01)
     add("memorisation_excess", near.excess, near.excess_per_image, real=0.0)
     return report
 
 
 def _entropy(label: Tensor) -> float:
-    shares = torch.bincount(label, minlength=CLASSES).double() / len(label)
+    shares = torch.bincount(label, minlength=CLASSES).cpu().double() / len(label)
     return torch.special.entr(shares).sum().item()
