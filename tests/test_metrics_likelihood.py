@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from torch_tools import seeded
-from vae_course import metrics, models
+from vae_course import data, losses, metrics, models, pretrained
 
 
 class Pixels(nn.Module):
@@ -241,3 +241,54 @@ def test_mean_with_error():
     assert mean == 2.5 and error == pytest.approx(math.sqrt(5 / 3) / 2)
     with pytest.raises(ValueError, match="one number an image"):
         metrics.mean_with_error(torch.ones(3, 2))
+
+
+# --------------------------------------------------------------- precision, and any likelihood
+
+
+def test_bounds_in_bfloat16_equal_those_in_float32_within_their_standard_error():
+    vae, _ = pretrained.load_vae("vae-conv")
+    digits = data.load_images("mnist-5k").test_images[:64]
+
+    def bounds():
+        elbo = metrics.elbo(vae, digits, samples=4)
+        return elbo.total, elbo.kl, metrics.importance_bound(vae, digits, samples=40)
+
+    exact = bounds()
+    with torch.autocast("cpu", torch.bfloat16):
+        half = bounds()
+    for found, expected in zip(half, exact, strict=True):
+        assert found.dtype == torch.float32
+        _, error = metrics.mean_with_error(expected)
+        assert abs(found.mean() - expected.mean()) < error
+        assert (found - expected).abs().max() < 1.5, "no single image is far off either"
+    vae.bfloat16()
+    assert (metrics.importance_bound(vae, digits, samples=40) - exact[2]).abs().max() < 1.5
+
+
+@pytest.mark.parametrize("spec", ["gaussian:0.5", "logistic", "poisson", "categorical:3"])
+def test_bounds_ask_the_likelihood_of_the_model(spec):
+    """A decoder that ignores z: with the prior as posterior every bound is log p(x) itself."""
+    likelihood = losses.likelihood_of(spec)
+    logits = torch.randn(2 * likelihood.channels, 4, 4, generator=seeded(1))
+    codes = Codes(torch.zeros(2), torch.zeros(2))
+    vae = models.VAE(codes, Pixels(logits), latent_dim=2, likelihood=likelihood)
+    images = likelihood.sample(logits.expand(6, *logits.shape), seeded())
+    log_p = -likelihood.nll(logits.expand(6, *logits.shape), images)
+    bound = metrics.importance_bound(vae, images, samples=9, rows=4)
+    torch.testing.assert_close(bound, log_p)
+    torch.testing.assert_close(-metrics.elbo(vae, images).total, log_p)
+
+
+def test_bounds_of_a_compiled_model_are_those_of_the_model():
+    vae, images = small_vae(), torch.rand(3, 1, 28, 28)
+    bound = metrics.importance_bound(torch.compile(vae), images, samples=3)
+    assert torch.equal(bound, metrics.importance_bound(vae, images, samples=3))
+
+
+def test_results_show_a_few_numbers_and_no_tensors():
+    elbo = metrics.Elbo(torch.full((5000,), 80.0), torch.full((5000,), 25.0))
+    words = "5,000 images: 105.00 nats an image = reconstruction 80.00 + KL 25.00"
+    assert repr(elbo) == f"Elbo({words})"
+    posterior = metrics.aggregate_posterior(torch.randn(500, 20), torch.zeros(500, 20))
+    assert "20 dimensions" in repr(posterior) and len(repr(posterior)) < 150

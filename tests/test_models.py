@@ -153,3 +153,135 @@ def test_the_label_stands_behind_the_latent():
     assert made.tolist() == [[7, 8, 0, 0, 1], [9, 4, 1, 0, 0]]
     logits, mean, log_var = vae(torch.zeros(1, 4), torch.tensor([1]))
     assert vae.decoder.given[0, 2:].tolist() == [0, 1, 0] and vae.decoder.given[0, :2].any()
+
+
+# ----------------------------------------------------------- any shape, and any likelihood
+
+
+def targets(spec, shape):
+    """Five images of this shape that the likelihood gives a probability to."""
+    name, levels = spec.split(":")[0], {"categorical:4": 4, "poisson": 9}.get(spec, 256)
+    whole = torch.randint(levels, (5, *shape))
+    return whole.float() if name in ("categorical", "poisson") else whole / (levels - 1)
+
+
+SHAPES = [(1, 8, 8), (3, 17, 30), (4, 9, 40), (2, 64, 64), (1, 28, 28)]
+SPECS = ["bernoulli", "gaussian:0.1", "gaussian:learned", "gaussian:predicted", "logistic",
+         "categorical:4", "poisson"]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("kind", ["conv-vae", "dense-vae", "conditional-vae"])
+def test_models_of_any_shape_ask_their_likelihood(kind, spec, shape):
+    torch.manual_seed(0)
+    vae = models.build_vae(kind, latent_dim=3, width=4, image_shape=shape, likelihood=spec)
+    image, label = targets(spec, shape), [torch.arange(5)] * (kind == "conditional-vae")
+    nll, kl = vae.elbo_terms(image, *label)
+    (nll + kl).mean().backward()
+    assert nll.shape == kl.shape == (5,) and all(p.grad is not None for p in vae.parameters())
+    assert vae.reconstruct(image, *label).shape == image.shape
+    shown = vae.likelihood.mean(vae.output(vae.encode(image)[0], *label))
+    assert torch.equal(vae.decode(vae.encode(image)[0], *label), shown)
+    drawn = vae.sample(5, *label, noise=True)
+    assert drawn.shape == image.shape and vae.elbo_terms(drawn, *label)[0].isfinite().all()
+
+
+def test_the_default_is_the_bernoulli_of_notebook_05():
+    torch.manual_seed(0)
+    vae, image = models.VAE.conv(5), torch.rand(3, 1, 28, 28)
+    assert vae.likelihood.spec == "bernoulli" and not list(vae.likelihood.parameters())
+    torch.manual_seed(1)
+    nll, kl = vae.elbo_terms(image)
+    torch.manual_seed(1)
+    logits, mean, log_var = vae(image)
+    assert torch.equal((nll + kl).mean(), losses.negative_elbo(logits, image, mean, log_var))
+
+
+@pytest.mark.parametrize("make", [models.VAE.conv, models.VAE.dense, models.ConvAutoencoder,
+                                  models.DenseAutoencoder])  # fmt: skip
+def test_a_wrong_shape_is_said_before_torch_says_it(make):
+    model = make(3)
+    for shape, words in [((5, 3, 32, 32), r"image_shape=\(3, 32, 32\)"), ((1, 28, 28), "None"),
+                         ((5, 28, 28, 1), "movedim"), ((5, 784), "resize")]:  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            model(torch.rand(shape))
+    with pytest.raises(TypeError, match=r"uint8; expected floats"):
+        models.VAE.dense(3)(torch.zeros(2, 1, 28, 28, dtype=torch.uint8))
+
+
+def test_images_too_small_to_be_halved_are_refused():
+    with pytest.raises(ValueError, match=r"at least 8 × 8"):
+        models.VAE.conv(3, image_shape=(3, 7, 30))
+
+
+def test_halving_and_doubling_meet_at_every_size():
+    for side in range(8, 40):
+        shapes = models.halvings(4, (3, side, 11))
+        assert shapes[0] == (3, side, 11) and min(shapes[-1][1:]) in (4, 5)
+        decoder = models.conv_decoder(2, channels=4, image_shape=(3, side, 11))
+        assert decoder(torch.zeros(1, 2)).shape == (1, 3, side, 11)
+
+
+def test_a_table_is_learned_by_columns():
+    """Two clusters of rows that differ in all columns: samples come from both, from no other."""
+    torch.manual_seed(0)
+    second = torch.arange(600) % 2
+    rows = torch.stack([4.0 * second - 2 + 0.1 * torch.randn(600), 2.0 * second,
+                        torch.poisson(1 + 15.0 * second)], dim=1)  # fmt: skip
+    vae = models.VAE.table(2, ["gaussian:learned", "categorical:3", "poisson"], hidden=32)
+    optimizer = torch.optim.Adam(vae.parameters(), lr=0.01)
+    for _ in range(150):
+        optimizer.zero_grad()
+        sum(vae.elbo_terms(rows)).mean().backward()
+        optimizer.step()
+    assert vae.likelihood.columns[0].log_std.item() < -0.5
+    shown = vae.reconstruct(rows)
+    assert torch.equal(shown[:, 1], rows[:, 1])
+    assert ((shown[:, 0] > 0) == (second == 1)).all() and ((shown[:, 2] > 6) == (second == 1)).all()
+    drawn = vae.sample(200, noise=True)
+    assert set(drawn[:, 1].tolist()) == {0.0, 2.0}
+
+
+def test_a_learned_spread_of_each_pixel_is_trained_and_stored():
+    spread = losses.Gaussian("learned", shape=(1, 8, 8))
+    vae = models.VAE.dense(2, hidden=4, image_shape=(1, 8, 8), likelihood=spread)
+    sum(vae.elbo_terms(torch.rand(3, 1, 8, 8))).mean().backward()
+    assert spread.log_std.grad.shape == (1, 8, 8)
+    assert "likelihood.log_std" in vae.state_dict()
+
+
+def test_samples_are_decoded_draws_from_the_prior_and_the_mode_is_kept():
+    nothing, gaussian = torch.nn.Identity(), losses.Gaussian()
+    vae = models.VAE(Fixed([0.0] * 4), nothing, latent_dim=2, likelihood=gaussian)
+    vae.register_parameter("anything", torch.nn.Parameter(torch.zeros(())))
+    vae.train()
+    drawn = vae.sample(20_000, generator=torch.Generator().manual_seed(0))
+    assert vae.training and not drawn.requires_grad
+    assert drawn.mean(dim=0).abs().max() < 0.03 and (drawn.std(dim=0) - 1).abs().max() < 0.03
+    again = vae.sample(20_000, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(drawn, again)
+    noisy = vae.sample(20_000, noise=True, generator=torch.Generator().manual_seed(0))
+    assert (noisy.std(dim=0) - 2**0.5).abs().max() < 0.04
+
+
+def test_sums_are_float32_in_a_network_of_half_precision():
+    torch.manual_seed(0)
+    vae, image = models.VAE.conv(4), torch.rand(6, 1, 28, 28)
+    mean, log_var = vae.encode(image)
+    exact = vae.likelihood.nll(vae.output(mean), image)
+    half = models.VAE.conv(4)
+    half.load_state_dict(vae.state_dict())
+    half.bfloat16()
+    for model, image_ in ((half, image), (half, image.bfloat16())):
+        mean, log_var = model.encode(image_)
+        nll = model.likelihood.nll(model.output(mean), image)
+        assert mean.dtype == log_var.dtype == nll.dtype == torch.float32
+        torch.testing.assert_close(nll, exact, rtol=2e-3, atol=0)  # bfloat16 sums: 8 digits of 2
+
+
+def test_wrapped_models_are_unwrapped():
+    vae = models.VAE.dense(2, hidden=4)
+    assert models.unwrap(vae) is vae
+    assert models.unwrap(torch.compile(vae)) is vae
+    assert models.unwrap(torch.compile(torch.nn.DataParallel(vae))) is vae

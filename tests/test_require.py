@@ -21,7 +21,7 @@ def refused(check, *args, words, error=ValueError, **given):
 def test_pixels_are_those_in_0_to_1_and_nan_is_named_first(shape, dtype):
     image = torch.rand(shape, dtype=torch.float32).to(dtype)
     assert require.pixels(image=image) is None
-    for wrong, words in [(math.inf, "inf"), (-math.inf, "-inf"), (-0.1, "-0.1"), (255.0, "255"),
+    for wrong, words in [(math.inf, "inf"), (-math.inf, "-inf"), (-0.125, "-0.125"), (255.0, "255"),
                          (math.nan, r"holds 1 NaN, the first at \[")]:  # fmt: skip
         if image.numel():
             spoiled = image.clone()

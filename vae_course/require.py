@@ -132,7 +132,7 @@ def pixels(**images: Tensor) -> None:
         if low < 0 or high > 1:
             raise ValueError(
                 f"{name} values run from {low:.5g} to {high:.5g}; expected pixels in [0, 1]: "
-                "divide bytes by 255, or undo the normalization ((images + 1) / 2 after [−1, 1])"
+                "divide bytes by 255; logits need .sigmoid(), the values of a tanh (images + 1) / 2"
             )
 
 
