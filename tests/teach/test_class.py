@@ -65,7 +65,7 @@ class Graded:
             self.rows = {row["student"]: row for row in csv.DictReader(rows)}
 
     def record(self, name):
-        return json.loads((self.course / "checked" / tiny.NAME / f"{name}.json").read_text("utf-8"))
+        return json.loads((self.course / "graded" / tiny.NAME / f"{name}.json").read_text("utf-8"))
 
     def feedback(self, name):
         page = self.course / "feedback" / name / tiny.NAME / f"{tiny.NAME}.html"
@@ -159,9 +159,9 @@ def test_written_answer_waits_until_it_is_graded_by_hand(own):
 
 
 def test_a_second_grading_leaves_everything_as_it_is(few):
-    before = snapshot(few.course / "checked", few.course / "autograded")
+    before = snapshot(few.course / "graded", few.course / "autograded")
     assert "0 graded" in teach("grade", tiny.NAME, course=few.course).stdout
-    assert snapshot(few.course / "checked", few.course / "autograded") == before
+    assert snapshot(few.course / "graded", few.course / "autograded") == before
 
 
 def test_a_changed_submission_is_graded_anew(own):

@@ -12,7 +12,7 @@ import pytest
 import tiny
 
 from vae_course.teach import collect, names
-from vae_course.teach._course import Course, TeachError
+from vae_course.teach.course import Course, TeachError
 
 NAME = "04_kl_loss"
 
@@ -62,7 +62,11 @@ class TestNames:
             "04_kl_loss_aberg (2).ipynb": "aberg",
             "aberg@uni.example-04_kl_loss.ipynb": "aberg@uni.example",
             "04_kl_loss (3).ipynb": None,
-            "李.ipynb": None,
+            "Cem Yılmaz_5_assignsubmission_file_/04_kl_loss.ipynb": "cem-yilmaz",
+            "Søren Łoś_6_assignsubmission_file_/04_kl_loss.ipynb": "soren-los",
+            "李明/04_kl_loss.ipynb": "李明",
+            "Андрей.ipynb": "андрей",
+            "किरण.ipynb": "किरण",
         }.items(),
     )
     def test_forms(self, path, student):
@@ -74,6 +78,16 @@ class TestNames:
         assert late.late and late.attempt == 2
         named = names.origin(PurePosixPath("H_a_attempt_2026-02-01-10-30-00_x.ipynb"), NAME)
         assert named.time == "2026-02-01-10-30-00"
+
+    @pytest.mark.parametrize("one, other", [("李明", "王明"), ("Андрей", "Андреи"), ("कि", "की"),
+                                            ("Γιώργος", "Γιάννης")])  # fmt: skip
+    def test_no_two_names_become_one(self, one, other):
+        assert names.key(one) != names.key(other)
+
+    def test_semicolons_and_a_spreadsheets_code_page_are_read(self, tmp_path):
+        path = tmp_path / "students.csv"
+        path.write_bytes("student;name\nm1;Åsa Öst\n".encode("cp1252"))
+        assert names.mapping(path)["asa ost"] == "m1"
 
     def test_mapping_finds_students_by_any_column(self, tmp_path):
         path = tmp_path / "students.csv"
@@ -174,6 +188,17 @@ class TestFolders:
         collect.collect(course, NAME, tmp_path / "in")
         assert course.notebook("submitted", NAME, "ada").read_bytes() == notebook("it")
 
+    def test_folders_whose_names_look_alike_are_not_taken_for_one(self, course, tmp_path):
+        files = {f"{name}/04_kl_loss.ipynb": notebook(name) for name in ("Müller", "Muller")}
+        rows = collect.collect(course, NAME, archive(tmp_path / "in.zip", files))
+        assert all("Several people" in row.outcome for row in rows)
+        assert course.students(NAME) == []
+
+    def test_a_name_that_the_list_maps_counts_as_the_person(self, course, tmp_path):
+        path = archive(tmp_path / "in.zip", {"ada.ipynb": notebook(student="Ada L")})
+        (row,) = collect.collect(course, NAME, path, known={"ada": "ada", "ada l": "ada"})
+        assert row.notebook_says == "ada"
+
     def test_identifier_in_the_notebook_is_reported(self, course, tmp_path):
         path = archive(tmp_path / "in.zip", {"ada.ipynb": notebook(student="Bob")})
         assert collect.collect(course, NAME, path)[0].notebook_says == "bob"
@@ -246,7 +271,7 @@ class TestArchives:
 
 
 def test_the_shipped_configuration_is_what_the_command_writes():
-    from vae_course.teach._course import CONFIG
+    from vae_course.teach.course import CONFIG
 
     shipped = Path(__file__).parents[2] / "assignments" / "nbgrader_config.py"
     assert shipped.read_text("utf-8") == CONFIG

@@ -1,7 +1,8 @@
-"""A simulated class: what thirty-odd students hand in, and what each of them has earned.
+"""A simulated class: what thirty-seven students hand in, and what each of them has earned.
 
-A student here is a function from the release to the bytes of a file, with the points that the work
-deserves, test by test, and words that the instructor must be able to read about it.
+A student here is a function from the release to the bytes of a file, with the points that nbgrader
+gives for it, test by test, and words that the instructor must be able to read about it. Who cheats
+gains nothing, or is flagged (`borrows`: points are never taken for that).
 """
 
 import copy
@@ -261,12 +262,13 @@ def cheat(release, source, name):
     return add_code(notebook, source)
 
 
-@student(NOTHING, "independent check", quick=True)
+@student(NOTHING, "replaced in the checker", "graded.check", quick=True)
 def patches_checker(release, outside):
     source = """
 from vae_course import checks
 from vae_course.checks import graded
-import vae_course.checks._diagnose as diagnose
+import sys
+diagnose = next(m for name, m in sys.modules.items() if name.endswith("diagnose"))
 graded.check = checks.check = lambda *args, **kwargs: None
 graded.answers = lambda *args, points=0, **kwargs: points
 diagnose.judge = lambda exercise, *args: checks.Verdict(exercise.name, "passed")
@@ -274,7 +276,7 @@ diagnose.judge = lambda exercise, *args: checks.Verdict(exercise.name, "passed")
     return cheat(release, source, "patches-checker")
 
 
-@student(NOTHING, "replaced:")
+@student(NOTHING, "replaced in the checker")
 def patches_torch(release, outside):
     source = """
 torch.allclose = torch.equal = lambda *args, **kwargs: True
@@ -284,7 +286,7 @@ math.isclose = lambda *args, **kwargs: True
     return cheat(release, source, "patches-torch")
 
 
-@student(NOTHING, "independent check")
+@student(NOTHING)
 def fakes_points(release, outside):
     source = """
 import os, sys
@@ -296,7 +298,7 @@ print(4.0)
     return cheat(release, source, "fakes-points")
 
 
-@student(NOTHING, "uses __subclasses__")
+@student(NOTHING, "replaced in the checker")
 def digs(release, outside):
     source = """
 import gc
@@ -308,7 +310,7 @@ for thing in gc.get_objects():
     return cheat(release, source, "digs")
 
 
-@student(ALL | {"test-gaussian_kl": 0, "test-monte_carlo_kl": 0}, "It calls the course's")
+@student(ALL, "calls the course's own gaussian_kl", "asks for the course's solution", quick=True)
 def borrows(release, outside):
     notebook = solved(release, "borrows")
     code(notebook, "gaussian_kl", "def gaussian_kl(mean, log_var):\n"
@@ -317,7 +319,7 @@ def borrows(release, outside):
                 "exec(checks.solution('monte_carlo_kl'))")  # fmt: skip
 
 
-@student(NOTHING, "uses __torch_function__")
+@student(NOTHING, "a tensor of a class of the student's own")
 def equal_to_all(release, outside):
     source = """
 class Yes(torch.Tensor):

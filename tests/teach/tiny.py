@@ -45,7 +45,8 @@ def source():
     unset = "\n".join(f"{part} = ..." for part in PARTS)
     cells = [
         nbformat.v4.new_markdown_cell("# A tiny assignment"),
-        _code("import math\n\nimport torch\n\nfrom vae_course import graded, losses"),
+        _code("import math\n\nimport torch\n\nfrom vae_course import losses\n"
+              "from vae_course.checks import graded"),
         _code('STUDENT = "your-id"  # the identifier under which you hand in'),
         _code(_solved("gaussian_kl"), "code-gaussian_kl"),
         _code('graded.check("gaussian_kl", gaussian_kl)', "test-gaussian_kl", points=4),
@@ -83,11 +84,12 @@ def source():
 def fill(notebook, student, *, exercises=EXERCISES, answer=True, written=True, bonus=True):
     """Fill a release in the way of a student who gets it right."""
     for name in exercises:
-        cell_of(notebook, f"code-{name}").source = checks.solution(name)
+        cell_of(notebook, f"code-{name}").source = f"{checks.solution(name)}  # by {student}"
     if answer:
         cell_of(notebook, "code-answers").source = answers(student)
     if written:
-        cell_of(notebook, "written-why").source = "Because the prior is where samples come from."
+        reply = f"{student}: because the prior is where samples come from."
+        cell_of(notebook, "written-why").source = reply
     if bonus:
         cell_of(notebook, "code-bonus-twice").source = "def twice(x):\n    return 2 * x"
     return notebook

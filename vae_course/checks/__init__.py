@@ -21,7 +21,7 @@ from functools import cache
 from vae_course import progress, require
 
 from ._exercise import Exercise, Mistake, Property
-from ._verdict import CheckFailed, Verdict
+from ._verdict import CheckFailed, Verdict, show
 from .challenges import challenge
 
 __all__ = [
@@ -87,7 +87,7 @@ def check(name: str, function: Callable, *, seed: int | None = None) -> Verdict:
     verdict = replace(verdict, function=function if verdict.passed else chosen.reference)
     if verdict.passed:
         progress.record("exercises", chosen.name)
-    print(f"{verdict}\n", end="")  # one write: a kernel may flush between text and newline
+    show(verdict)
     if os.environ.get("NBGRADER_EXECUTION") and not verdict.passed:
         raise CheckFailed(f"\n{verdict}")
     return verdict

@@ -21,6 +21,7 @@ from typing import Any
 
 from vae_course import checks
 from vae_course.checks import CheckFailed, Verdict, variants
+from vae_course.checks._verdict import show
 
 EXAMPLE = "your-id"  # what STUDENT is in an assignment that nobody filled in
 ALPHABET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
@@ -103,7 +104,7 @@ def answers(question: str, name: str, *, points: float, **given: Any) -> float |
         )
     verdicts = [_verdict(asked, mine, part, given[part], expected[part]) for part in expected]
     for verdict in verdicts:
-        print(f"{verdict}\n", end="")
+        show(verdict)
     if os.environ.get("VAE_COURSE_STUDENT") and str(name).strip().lower() not in (who, EXAMPLE):
         print(f"Handed in by {who!r}, but the notebook says STUDENT = {name!r}: {who!r} counts.")
     earned = points * sum(verdict.passed for verdict in verdicts) / len(verdicts)
@@ -170,6 +171,6 @@ def _how_far(value: float, expected: float, unit: str) -> str:
 
 
 def _report(verdict: Verdict) -> None:
-    print(f"{verdict}\n", end="")
+    show(verdict)
     if os.environ.get("NBGRADER_EXECUTION"):
         raise CheckFailed(f"\n{verdict}")

@@ -3,7 +3,6 @@ r"""`vae-course teach collect`: from a folder or an archive to one notebook a st
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
 import io
 import os
@@ -14,12 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from . import _course, gradebook, names, restore
-from ._course import Course, TeachError
+from . import course as _course
+from . import names, restore
+from .course import Course, TeachError
 
 MOST_FILES = 20_000
 MOST_BYTES = 2 * 2**30  # of all that is read from one archive
-COLUMNS = ["file", "student", "notebook_says", "time", "outcome"]
+_TOO_LARGE = f"refused: larger than {restore.LARGEST // 2**20} MB"
+_TAKEN = ("collected", "unchanged")
 
 
 @dataclass
@@ -27,8 +28,8 @@ class Found:
     r"""One file that came in: its bytes, or why it is not taken."""
 
     path: PurePosixPath
-    content: bytes
-    time: datetime
+    content: bytes = b""
+    time: datetime = datetime(1980, 1, 1, tzinfo=UTC)
     refused: str = ""
 
 
@@ -52,32 +53,30 @@ def collect(
     came in under another name before the mapping told whose it is.
     Raises: TeachError if `where` is neither a folder nor a zip archive, or not to be trusted.
     """
-    rows, attempts, people = [], {}, {}
+    rows, attempts, people, known = [], {}, {}, known or {}
     for found in _files(where):
-        row = Row(str(found.path), time=_stamp(found.time))
+        row = Row(str(found.path), outcome=found.refused)
         rows.append(row)
         if found.refused:
-            row.outcome = found.refused
             continue
         origin = names.origin(found.path, name)
         if origin.time:
             found.time = datetime.strptime(origin.time, "%Y-%m-%d-%H-%M-%S").replace(tzinfo=UTC)
-            row.time = _stamp(found.time)
-        student = names.identifier(origin.names, known or {})
+        row.time = "" if found.time.year == 1980 else f"{found.time:%Y-%m-%d %H:%M:%S}"
+        student = names.identifier(origin.names, known)
         if student is None:
             row.outcome = "whose is it? Nothing in its name tells: name it in the mapping"
             continue
         row.student = student
-        row.notebook_says = _says(found.content)
-        named = name in found.path.stem
-        order = (named, found.time, origin.attempt, str(found.path))
+        row.notebook_says = _says(found.content, known)
+        order = (name in found.path.stem, found.time, origin.attempt, str(found.path))
         attempts.setdefault(student, []).append((order, found, row))
-        if not any(names.key(each) in (known or {}) for each in origin.names):
-            people.setdefault(student, set()).add(origin.person)
+        if not any(names.key(each) in known for each in origin.names):
+            people.setdefault(student, set()).add(origin.person or origin.names[0].casefold())
     for student in [each for each, numbers in people.items() if len(numbers) > 1]:
         for _, _, row in attempts.pop(student):
-            row.outcome = f"whose is it? Several people are called {student!r}: name their numbers "
-            row.outcome += f"({', '.join(sorted(people[student]))}) in the mapping"
+            row.outcome = f"whose is it? Several people are called {student!r}: name them or their "
+            row.outcome += f"numbers ({', '.join(sorted(people[student]))}) in the mapping"
     course.prepare()
     for student, entries in attempts.items():
         entries.sort(key=lambda entry: entry[0])
@@ -91,19 +90,25 @@ def collect(
     return rows
 
 
+def came_as(course: Course, name: str) -> dict[str, str]:
+    r"""For each student the name of the file that counts, as it came in: of the last archive."""
+    path = course.folder / "collected" / f"{name}.csv"
+    rows = _course.read_table(path)[0] if path.exists() else []
+    return {row["student"]: row["file"] for row in rows if row["outcome"].startswith(_TAKEN)}
+
+
 def _keep(course: Course, name: str, student: str, found: Found) -> str:
     path = course.notebook("submitted", name, student)
-    stamp = path.with_name("timestamp.txt")
     if path.exists():
         if path.read_bytes() == found.content:
             return "unchanged"
-        before = gradebook.handed_in(course, name, student)
+        before = course.handed_in(name, student)
         before = before.replace(tzinfo=UTC) if before else None
         if before is not None and before > found.time:
             return _earlier(course, name, student, found.content, found.time)
         _earlier(course, name, student, path.read_bytes(), before or found.time)
     _course.write(path, found.content)
-    _course.write(stamp, found.time.isoformat() + "\n")
+    _course.write(path.with_name("timestamp.txt"), found.time.isoformat() + "\n")
     return "collected"
 
 
@@ -131,48 +136,32 @@ def _earlier(course: Course, name: str, student: str, content: bytes, time: date
     return "an earlier attempt, kept in earlier/"
 
 
-def _says(content: bytes) -> str:
-    r"""STUDENT as the notebook has it; '' where it can't be read or was not set."""
-    import tempfile
-
-    from vae_course.checks.graded import EXAMPLE
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "it.ipynb"
-        path.write_bytes(content)
-        try:
-            said = restore.says_student(restore.read(path))
-        except restore.Unreadable:
-            return ""
-    return said if said and said != EXAMPLE else ""
+def _says(content: bytes, known: dict[str, str]) -> str:
+    r"""Who the notebook says it is from; '' where it can't be read or STUDENT was not set."""
+    try:
+        said = restore.says_student(restore.read(content))
+    except restore.Unreadable:
+        return ""
+    return known.get(names.key(said), said.strip().lower()) if said else ""
 
 
 def _files(where: Path) -> Iterator[Found]:
     if where.is_dir():
-        yield from _in_folder(where)
+        for folder, folders, files in os.walk(where, followlinks=False):
+            folders[:] = sorted(f for f in folders if not f.startswith((".", "__")))
+            for file in sorted(files):
+                path = Path(folder, file)
+                inside = PurePosixPath(path.relative_to(where).as_posix())
+                if path.is_symlink() or not path.is_file():
+                    yield Found(inside, refused="refused: a link, not a file")
+                    continue
+                time = datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
+                content = b"" if path.stat().st_size > restore.LARGEST else path.read_bytes()
+                yield from _one(inside, content, path.stat().st_size, time, [MOST_BYTES], 1)
     elif zipfile.is_zipfile(where):
-        budget = [MOST_BYTES]
-        yield from _in_archive(where.read_bytes(), PurePosixPath(), budget, depth=0)
+        yield from _in_archive(where.read_bytes(), PurePosixPath(), [MOST_BYTES], depth=0)
     else:
         raise TeachError(f"{where}: expected is a folder or a zip archive. Is the path right?")
-
-
-def _in_folder(where: Path) -> Iterator[Found]:
-    for folder, folders, files in os.walk(where, followlinks=False):
-        folders[:] = sorted(f for f in folders if not f.startswith((".", "__")))
-        for file in sorted(files):
-            path = Path(folder, file)
-            inside = PurePosixPath(path.relative_to(where).as_posix())
-            if path.is_symlink() or not path.is_file():
-                yield _refused(inside, "refused: a link, not a file")
-                continue
-            time = datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
-            if path.stat().st_size > restore.LARGEST:
-                yield _refused(inside, _too_large())
-            elif file.lower().endswith(".zip"):
-                yield from _in_archive(path.read_bytes(), inside.with_suffix(""), [MOST_BYTES], 1)
-            else:
-                yield from _judge(inside, path.read_bytes(), time)
 
 
 def _in_archive(
@@ -182,66 +171,46 @@ def _in_archive(
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except (zipfile.BadZipFile, ValueError, OSError):
-        yield _refused(base, "refused: a damaged archive")
+        yield Found(base, refused="refused: a damaged archive")
         return
     entries = [e for e in archive.infolist() if not e.is_dir()]
     if len(entries) > MOST_FILES:
         raise TeachError(f"the archive holds {len(entries)} files; {MOST_FILES} is the most.")
     for entry in sorted(entries, key=lambda e: e.filename):
         path = base / PurePosixPath(entry.filename.replace("\\", "/").lstrip("/"))
+        if ".." in path.parts:
+            yield Found(path, refused="refused: its name leads out of the archive")
         if any(part.startswith((".", "__MACOSX")) for part in path.parts):
-            if ".." in path.parts:
-                yield _refused(path, "refused: its name leads out of the archive")
             continue
         try:
             with archive.open(entry) as file:
                 data = file.read(restore.LARGEST + 1)
         except Exception as error:  # encrypted, damaged, an unknown compression
-            yield _refused(path, f"refused: {type(error).__name__}: {error}")
+            yield Found(path, refused=f"refused: {type(error).__name__}: {error}")
             continue
-        budget[0] -= len(data)
-        if budget[0] < 0:
-            raise TeachError(f"the archive unpacks to more than {MOST_BYTES // 2**30} GB: refused.")
-        if len(data) > restore.LARGEST:
-            yield _refused(path, _too_large())
-        elif path.suffix.lower() == ".zip" and depth < 2:
-            yield from _in_archive(data, path.with_suffix(""), budget, depth + 1)
-        else:
-            try:
-                time = datetime(*entry.date_time, tzinfo=UTC)
-            except ValueError:  # a date that is none
-                time = datetime(1980, 1, 1, tzinfo=UTC)
-            yield from _judge(path, data, time)
+        time = Found.time
+        with contextlib.suppress(ValueError):  # a date that is none
+            time = datetime(*entry.date_time, tzinfo=UTC)
+        yield from _one(path, data, len(data), time, budget, depth)
 
 
-def _judge(path: PurePosixPath, content: bytes, time: datetime) -> Iterator[Found]:
-    if path.suffix.lower() == ".ipynb":
+def _one(path, content: bytes, size: int, time, budget: list[int], depth: int) -> Iterator[Found]:
+    budget[0] -= len(content)
+    if budget[0] < 0:
+        raise TeachError(f"the archive unpacks to more than {MOST_BYTES // 2**30} GB: refused.")
+    if size > restore.LARGEST:
+        yield Found(path, refused=_TOO_LARGE)
+    elif path.suffix.lower() == ".zip" and depth < 2:
+        yield from _in_archive(content, path.with_suffix(""), budget, depth + 1)
+    elif path.suffix.lower() == ".ipynb":
         yield Found(path, content, time)
     else:
-        yield _refused(path, "ignored: not a notebook (.ipynb)")
-
-
-def _refused(path: PurePosixPath, why: str) -> Found:
-    return Found(path, b"", datetime(1980, 1, 1, tzinfo=UTC), why)
-
-
-def _too_large() -> str:
-    return f"refused: larger than {restore.LARGEST // 2**20} MB"
-
-
-def _stamp(time: datetime) -> str:
-    return "" if time.year == 1980 else f"{time:%Y-%m-%d %H:%M:%S}"
+        yield Found(path, refused="ignored: not a notebook (.ipynb)")
 
 
 def _log(path: Path, rows: list[Row]) -> None:
-    r"""Add the rows that are new to the assignment's list."""
-    old: list[dict[str, str]] = []
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            old = list(csv.DictReader(file))
+    r"""Add the rows that are new to the assignment's list; those that count stand last."""
+    old = _course.read_table(path)[0] if path.exists() else []
     new = [vars(row) for row in rows]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(old + [row for row in new if row not in old])
-    _course.write(path, text.getvalue())
+    kept = [row for row in old if row not in new]
+    _course.write(path, _course.table_text(kept + new))

@@ -3,12 +3,18 @@ r"""`vae-course teach feedback`: one page a student, nbgrader's, with the hints 
 from __future__ import annotations
 
 import html
-import shutil
+import io
+import re
 import tempfile
-from pathlib import Path
+import zipfile
+from pathlib import Path, PurePosixPath
 
-from . import _course
-from ._course import Course, TeachError
+from nbgrader.converters import GenerateFeedback
+from nbgrader.preprocessors import GetGrades
+
+from . import collect, grade, scores
+from . import course as _course
+from .course import Course, TeachError
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}: feedback</title></head>
@@ -24,6 +30,16 @@ looks right to you, write to your instructor.</p>
 _FOR_THE_EXCHANGE = ("timestamp.txt", "submission_secret.txt")
 
 
+class ForStudents(GetGrades):
+    r"""Scores and comments, without what only the instructor is to look at."""
+
+    def preprocess_cell(self, cell, resources, cell_index):
+        cell, resources = super().preprocess_cell(cell, resources, cell_index)
+        if (cell.metadata.get("nbgrader", {}).get("comment") or "").startswith(grade.ADVICE):
+            cell.metadata.nbgrader.comment = None
+        return cell, resources
+
+
 def feedback(course: Course, name: str, student: str) -> str:
     r"""Make feedback/STUDENT/NAME/NAME.html; says whether it changed.
 
@@ -37,7 +53,7 @@ def feedback(course: Course, name: str, student: str) -> str:
     else:
         problem = html.escape(record["problem"])
         page = _PAGE.format(name=html.escape(name), problem=problem).encode()
-    path = course.notebook("feedback", name, student).with_suffix(".html")
+    path = _page(course, name, student)
     for file in _FOR_THE_EXCHANGE:
         found = course.notebook("submitted", name, student).with_name(file)
         if found.exists():
@@ -48,19 +64,40 @@ def feedback(course: Course, name: str, student: str) -> str:
     return "written"
 
 
-def _nbgraders(course: Course, name: str, student: str) -> bytes:
-    from nbgrader.converters import GenerateFeedback
+def _page(course: Course, name: str, student: str) -> Path:
+    return course.notebook("feedback", name, student).with_suffix(".html")
 
+
+def _nbgraders(course: Course, name: str, student: str) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
-        aside = {"feedback_directory": scratch}
-        safe = {"sanitize_html": True}  # a student's output holds no script when you open it
-        config = _course.nbgrader_config(
-            course.folder, name, student, CourseDirectory=aside, HTMLExporter=safe
-        )
+        config = _course.nbgrader_config(course.folder, name, student,
+                                         feedback_directory=Path(scratch))  # fmt: skip
+        config.HTMLExporter.sanitize_html = True  # a student's output holds no script
         _course.convert(GenerateFeedback, config)
         made = Path(scratch) / student / name / f"{name}.html"
         if not made.exists():
             raise TeachError(f"{student}: nbgrader made no feedback")
-        page = made.read_bytes()
-        shutil.rmtree(made.parent)
-    return page
+        text = made.read_text("utf-8")
+    (row,) = scores.table(course, name, [student])
+    text = re.sub(r"\(Score: [\d.]+ / [\d.]+\)", f"({scores.words(row)})", text, count=1)
+    link = r'(<a href="#(?:test-|written-)?([^"]+)">)(?:Test cell|Written response)</a>'
+    return re.sub(link, r"\1\2</a>", text).encode("utf-8")
+
+
+def archive(course: Course, name: str) -> Path | None:
+    r"""scores/NAME-feedback.zip: each page under the name of the file that came in, as learning
+    platforms take feedback back; None where nothing came in as files."""
+    path = course.folder / "scores" / f"{name}-feedback.zip"
+    pages = {
+        PurePosixPath(file).with_suffix(".html"): _page(course, name, student)
+        for student, file in collect.came_as(course, name).items()
+        if _page(course, name, student).exists()
+    }
+    if not pages:
+        return None
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as made:
+        for inside, page in sorted(pages.items()):
+            made.writestr(zipfile.ZipInfo(str(inside)), page.read_bytes(), zipfile.ZIP_DEFLATED)
+    _course.write(path, content.getvalue())
+    return path

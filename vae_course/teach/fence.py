@@ -1,9 +1,9 @@
 r"""Limits on the process that runs a student's code: memory, file size, where it may write.
 
 The operating system keeps them, not Python. On Linux with Landlock (kernel 5.13, and 6.12 for all
-of it) the process and its children can write below the given folders only, read only what Python
-needs to run, start no program, open no TCP connection (6.7) and send no signal to others (6.12).
-Elsewhere only the limits on memory and file size hold, as far as the system has them.
+of it) the process and whatever it starts can write below the given folders only, read only what
+Python needs to run, open no TCP connection (6.7) and send no signal to others (6.12). Elsewhere
+only the limits on memory, time and file size hold, as far as the system has them.
 
 Source: linux/landlock.h; https://docs.kernel.org/userspace-api/landlock.html
 """
@@ -21,6 +21,7 @@ _CREATE, _ADD, _RESTRICT = 444, 445, 446  # system calls, the same on all archit
 _EXECUTE, _WRITE, _READ = 1 << 0, 1 << 1, 1 << 2
 _CHANGES = [0, 0x1FF2, 0x3FF2, 0x7FF2]  # write, remove, make; then refer; then truncate, by version
 _CONNECT_TCP, _SCOPES = 1 << 1, 0b11  # signals and abstract sockets
+_DEVICES = ("/dev/null", "/dev/shm", "/dev/ptmx", "/dev/pts", "/dev/tty")
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/dev", "/opt", "/nix")
 
 
@@ -69,10 +70,10 @@ def shut(write: list[str], read: list[str]) -> int:
     rules = _call(_CREATE, ctypes.c_char_p(handled), ctypes.c_size_t(len(handled)), 0)
     if rules < 0:
         return 0
-    for folder in {*write, "/dev/null", "/dev/shm"}:
+    for folder in {*write, *_DEVICES}:
         _allow(rules, folder, changes | _READ)
     for folder in {*read, *_python(), *_SYSTEM}:
-        _allow(rules, folder, _READ)
+        _allow(rules, folder, _READ | _EXECUTE)
     ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS, which Landlock asks for
     done = _call(_RESTRICT, rules, 0)
     os.close(rules)
@@ -97,7 +98,7 @@ def _allow(rules: int, folder: str, access: int) -> None:
     except OSError:
         return  # not on this system
     if not os.path.isdir(folder):
-        access &= _WRITE | _READ | (1 << 14)  # what a file knows
+        access &= _EXECUTE | _WRITE | _READ | (1 << 14)  # what a file knows
     attribute = struct.pack("=Qi", access, opened)
     _call(_ADD, rules, 1, ctypes.c_char_p(attribute), 0)
     os.close(opened)

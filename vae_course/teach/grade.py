@@ -1,10 +1,15 @@
-r"""`vae-course teach grade`: each submission by itself, twice, and the smaller score counts."""
+r"""`vae-course teach grade`: nbgrader's own run, one submission at a time, and advice beside it.
+
+Points are nbgrader's alone. What an instructor should look at (a test cell that was changed, a
+checker that was replaced, a function that only calls the course's own, an answer equal to another
+student's) stands beside them, with the cell and the reason, and takes nothing away.
+"""
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import json
+import re
 import shutil
 import tempfile
 import threading
@@ -18,44 +23,59 @@ import nbformat
 
 from vae_course import __version__
 
-from . import _course, children, gradebook, release, restore
-from ._course import Course, TeachError
+from . import course as _course
+from . import late, names, processes, release, restore
+from .course import Course, TeachError
 
 LIMITS = {"cell_seconds": 60, "notebook_seconds": 300, "memory_mb": 4000, "output_kb": 200}
-BOOTSTRAP = "# Installs the course where it is missing"
+ADVICE = "To look at (no points lost): "
+LONG = 150  # characters of an answer that two students don't write alike by chance
+_BOOTSTRAP = "# Installs the course where it is missing"
 
 
 class Assignment:
     r"""What is the same for all submissions of one assignment."""
 
-    def __init__(self, course: Course, name: str, scratch: Path):
-        source = course.notebook("source", name)
-        if not source.exists() or not course.notebook("release", name).exists():
+    def __init__(self, course: Course, name: str, known: dict[str, str]):
+        source, path = course.notebook("source", name), course.notebook("release", name)
+        if not source.exists() or not path.exists():
             raise TeachError(f"{name} is not released yet: vae-course teach release {name}")
-        self.course, self.name = course, name
-        self.empty = scratch / "empty"
-        release.empty_course(source, name, self.empty)
-        self.master = restore.master(source)
-        self.source = hashlib.sha256(source.read_bytes()).hexdigest()
-        self.cells = {
-            c.metadata.nbgrader.grade_id: c
-            for c in self.master.cells
-            if c.metadata.get("nbgrader", {}).get("grade")
-        }
-        self.imports = _imports(self.master)
+        self.course, self.name, self.known = course, name, known
+        with tempfile.TemporaryDirectory() as scratch:  # hidden tests may have changed since
+            release.enter(course, name, Path(scratch))
+        self.release = nbformat.read(path, as_version=4)
+        files = sorted(p for p in source.parent.rglob("*") if p.is_file())
+        self.source = hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()
+        self.everybody = {*course.students(name), *known.values()}
+        self.tests, self.imports, self.partner, solution = {}, [], {}, ""
+        with course.gradebook() as book:
+            self.tests = {
+                c.source: c.name for c in book.find_notebook(name, name).source_cells if c.locked
+            }
+        for cell in self.release.cells:
+            settings = cell.metadata.get("nbgrader", {})
+            if settings.get("solution"):
+                solution = settings.grade_id
+            if settings.get("grade"):
+                self.partner[settings.grade_id] = solution
+            if cell.cell_type == "code" and not settings and _BOOTSTRAP not in cell.source:
+                body = _parsed(cell.source)
+                self.imports += [ast.unparse(n) for n in body
+                                 if isinstance(n, ast.Import | ast.ImportFrom)]  # fmt: skip
 
     def record(self, student: str) -> dict[str, Any]:
         r"""An empty record: nothing earned, nothing said."""
         path = self.course.notebook("submitted", self.name, student)
-        cells = {
-            name: {
-                "of": float(cell.metadata.nbgrader.points),
-                "bonus": "-bonus-" in name,
-                "written": bool(cell.metadata.nbgrader.solution),
-                "points": 0.0,
-            }
-            for name, cell in self.cells.items()
-        }
+        cells = {}
+        for cell in self.release.cells:
+            settings = cell.metadata.get("nbgrader", {})
+            if settings.get("grade"):
+                cells[settings.grade_id] = {
+                    "of": float(settings.points),
+                    "bonus": "-bonus-" in settings.grade_id,
+                    "written": restore.is_written(cell),
+                    "verdicts": [],
+                }
         return {
             "student": student,
             "assignment": self.name,
@@ -65,22 +85,10 @@ class Assignment:
             "status": "graded",
             "problem": "",
             "says": None,
-            "found": [],
-            "review": [],
+            "notes": [],
+            "flags": [],
             "cells": cells,
         }
-
-
-def _imports(master) -> str:
-    r"""The import statements of the assignment's own cells."""
-    lines = []
-    for cell in master.cells:
-        if cell.cell_type == "code" and "nbgrader" not in cell.metadata:
-            if cell.source.startswith(BOOTSTRAP):
-                continue
-            body = ast.parse(cell.source).body
-            lines += [ast.unparse(n) for n in body if isinstance(n, ast.Import | ast.ImportFrom)]
-    return "\n".join(lines)
 
 
 def grade(
@@ -91,29 +99,31 @@ def grade(
     again: bool = False,
     jobs: int = 1,
     limits: dict[str, int] | None = None,
+    known: dict[str, str] | None = None,
 ) -> Iterator[tuple[dict[str, Any], float]]:
     r"""Grade what is not graded yet; yields each record as it is done, with its seconds.
 
     Raises: TeachError if the assignment is not released, or the system can't grade.
     """
-    children.context()
+    processes.context()
     limits = LIMITS | (limits or {})
-    with tempfile.TemporaryDirectory(prefix="vae-course-") as folder:
-        assignment = Assignment(course, name, Path(folder))
-        todo = [
-            student
-            for student in course.students(name)
-            if (not students or student in students) and (again or _stale(assignment, student))
-        ]
-        lock = threading.Lock()
-        with ThreadPoolExecutor(max_workers=jobs) as pool:
-            work = [pool.submit(_one, assignment, s, limits, lock) for s in todo]
-            try:
-                for future in work:
-                    yield future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    assignment = Assignment(course, name, known or {})
+    todo = [
+        student
+        for student in course.students(name)
+        if (not students or student in students) and (again or _stale(assignment, student))
+    ]
+    lock = threading.Lock()
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        work = [pool.submit(_one, assignment, student, limits, lock) for student in todo]
+        try:
+            for future in work:
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    _comment(assignment)
+    late.settle(course, name)
 
 
 def _stale(assignment: Assignment, student: str) -> bool:
@@ -127,123 +137,230 @@ def _stale(assignment: Assignment, student: str) -> bool:
 def _one(assignment: Assignment, student: str, limits, lock) -> tuple[dict[str, Any], float]:
     r"""Grade one submission and store everything; never raises for what a student did."""
     start = time.monotonic()
-    record, notebook = assignment.record(student), None
-    scratch = Path(tempfile.mkdtemp(prefix="vae-course-"))
+    record = assignment.record(student)
+    path = assignment.course.notebook("autograded", assignment.name, student)
+    root = Path(tempfile.mkdtemp(prefix="vae-course-"))
+    path.unlink(missing_ok=True)
     try:
-        notebook = _run(assignment, student, record, limits, scratch)
+        _course.write(path, nbformat.writes(_run(assignment, student, record, limits, root)) + "\n")
     except restore.Unreadable as error:
         record |= {"status": "unreadable", "problem": str(error)}
     except Exception as error:
         record |= {"status": "failed", "problem": f"{type(error).__name__}: {error}"[:2000]}
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(root, ignore_errors=True)
     if record["problem"]:
-        record["review"].append(record["problem"])
-    with lock:
-        path = assignment.course.notebook("autograded", assignment.name, student)
-        if notebook is None:
-            path.unlink(missing_ok=True)
-        else:
-            _course.write(path, nbformat.writes(notebook) + "\n")
-        gradebook.store(assignment.course, record, notebook)
-        _course.write_json(assignment.course.record_path(assignment.name, student), record)
+        with lock:
+            _nothing(assignment, student)
+    _course.write_json(assignment.course.record_path(assignment.name, student), record)
     return record, time.monotonic() - start
 
 
-def _run(assignment: Assignment, student: str, record: dict, limits: dict, scratch: Path):
-    r"""Both gradings of one submission; fills the record, returns the executed notebook."""
-    submitted = restore.read(assignment.course.notebook("submitted", assignment.name, student))
+def _run(assignment: Assignment, student: str, record: dict, limits: dict, root: Path):
+    r"""nbgrader's run of one submission; fills the record, returns the executed notebook."""
+    course, name = assignment.course, assignment.name
+    came = course.notebook("submitted", name, student)
+    submitted = restore.read(came.read_bytes())
     record["says"] = restore.says_student(submitted)
-    notebook, record["found"] = restore.restore(submitted, assignment.master)
-    root = scratch / "course"
-    target = root / "submitted" / student / assignment.name / f"{assignment.name}.ipynb"
-    target.parent.mkdir(parents=True)
-    nbformat.write(notebook, target)
-    shutil.copy(assignment.empty / "gradebook.db", root)
-    around = children.surroundings(root, assignment.name, student, limits)
-    job = {"root": root, "name": assignment.name, "student": student, "limits": limits}
-    seconds = limits["notebook_seconds"]
-    start = 300 + 90  # the most that a kernel may take to start and to be ended
+    notebook, record["notes"], changed = restore.restore(submitted, assignment.release)
+    _flag(record, changed, "the test was changed; the course's own ran in its place")
+    target = root / "submitted" / student / name / came.name
+    _course.write(target, nbformat.writes(notebook))
+    if (stamp := came.with_name("timestamp.txt")).exists():
+        shutil.copy(stamp, target.parent)
+    executed = root / "autograded" / student / name / came.name
+    who = _numbers_of(assignment, record)
+    job = processes.surroundings(root, executed.parent, who, limits["memory_mb"]) | {
+        "root": root,
+        "limits": limits,
+        "tests": assignment.tests,
+        "imports": assignment.imports,
+        "colab": any(_mounts_a_drive(cell.source) for cell in notebook.cells),
+        "config": _course.nbgrader_config(
+            course.folder, name, student,
+            submitted_directory=root / "submitted", autograded_directory=root / "autograded",
+        ),
+    }  # fmt: skip
     for _ in range(2):  # a kernel that does not start is no student's fault
-        sent, why = children.ask("execute", job | around, seconds + start)
-        if sent == b"":
+        why = processes.run(job, limits["notebook_seconds"] + 300)
+        if not why and executed.exists():
             break
-    executed = root / "autograded" / student / assignment.name / f"{assignment.name}.ipynb"
-    if sent is None or sent or not executed.exists():
+    else:
         log = root / "worker.log"
-        said = why or (sent or b"").decode() or "nbgrader left no notebook"
-        said += "\n" + (log.read_text("utf-8", "replace")[-1000:] if log.exists() else "")
-        record |= {"status": "failed", "problem": f"The notebook could not be run: {said}"}
-        return None
-    checked, why = _checked(assignment, notebook, student, around, limits)
+        said = log.read_text("utf-8", "replace")[-1000:] if log.exists() else ""
+        raise TeachError(f"The notebook could not be run: {why or 'no notebook is left'}\n{said}")
     notebook = nbformat.read(executed, as_version=4)
-    _settle(record, notebook, checked, why)
+    _look(record, notebook)
     return notebook
 
 
-def _checked(assignment, notebook, student, around, limits) -> tuple[dict | None, str]:
-    cells = []
+def _numbers_of(assignment: Assignment, record: dict) -> str:
+    r"""Whose numbers count: those that the notebook was solved with, unless they are another's."""
+    student, said = record["student"], (record["says"] or "").lower()
+    person = assignment.known.get(names.key(said), said)
+    if not said or person == student:
+        return said or student
+    if person in assignment.everybody:
+        _flag(record, [""], f"the notebook says STUDENT = {said!r}, which is another student; "
+                            f"graded with the numbers of {student!r}")  # fmt: skip
+        return student
+    record["notes"].append(f"the notebook says STUDENT = {said!r}, whom nobody knows; graded with "
+                           "these numbers")  # fmt: skip
+    return said
+
+
+def _look(record: dict, notebook) -> None:
+    r"""Take what the checker and the witness said out of the notebook and into the record."""
+    from . import witness
+
+    seen = notebook.metadata.pop(witness.MIME, None)
+    ended = []
     for cell in notebook.cells:
+        outputs = cell.get("outputs", [])
+        ended += [o.evalue for o in outputs if o.get("ename") in ("KernelEnded", "NotRun")]
+        said = witness.messages(cell)
+        for output in [o for o in outputs if witness.MIME in o.get("data", {})]:
+            outputs.remove(output)
         settings = cell.metadata.get("nbgrader", {})
-        if cell.cell_type != "code" or cell.source.startswith(BOOTSTRAP):
-            continue
-        name = settings.get("grade_id", "") if settings.get("grade") else ""
-        source = assignment.cells[name].source if name else cell.source
-        points = assignment.cells[name].metadata.nbgrader.points if name else 0
-        cells.append({"source": source, "test": name, "points": float(points)})
-    job = {
-        "cells": cells,
-        "imports": assignment.imports,
-        "seed": f"{assignment.course.secret()} {student}",
-        "cell_seconds": limits["cell_seconds"],
-    }
-    sent, why = children.ask("check", job | around, limits["notebook_seconds"])
+        if restore.is_test(cell):
+            name = settings.grade_id
+            record["cells"][name]["verdicts"] = said or [_verdict(cell, name)]
+            asks = re.search(r"\b(?:graded|checks)\.(?:check|answers)\(", cell.source)
+            if asks and not said and not ended and _earned(cell):
+                _flag(record, [name], "it gave points, but the course's checker said nothing")
+        elif cell.cell_type == "code" and _asks_for_solutions(cell.source):
+            _flag(record, [settings.get("grade_id", "")], "a cell asks for the course's solution")
+    record["notes"] += list(dict.fromkeys(ended))[:1]
+    if seen is None and not ended:
+        _flag(record, [""], "the course's witness in the kernel was switched off")
+    for test, reasons in (seen or {"seen": {}})["seen"].items():
+        for reason in reasons:
+            _flag(record, [test], reason)
+    if seen and seen["replaced"]:
+        some = ", ".join(seen["replaced"][:4])
+        _flag(record, [""], f"replaced in the checker, and put back before each test: {some}")
+
+
+def _flag(record: dict, cells: list[str], reason: str) -> None:
+    for cell in cells:
+        if {"cell": cell, "reason": reason} not in record["flags"]:
+            record["flags"].append({"cell": cell, "reason": reason})
+
+
+def _earned(cell) -> bool:
+    from nbgrader.utils import determine_grade
+
+    return bool(determine_grade(cell)[0])
+
+
+def _verdict(cell, name: str) -> dict[str, Any]:
+    r"""What a test of plain asserts said, in the form of the checker's verdicts."""
+    errors = [o for o in cell.outputs if o.output_type == "error"]
+    text = "".join(o.get("text", "") for o in cell.outputs)
+    status, mistake, hint = "passed" if _earned(cell) else "wrong", None, ""
+    if "not attempted yet" in text:
+        status = "not attempted"
+    elif errors and errors[0].ename == "AssertionError":
+        hint = errors[0].evalue.partition("\n")[0]
+        mistake = hint[:60] or None
+    elif errors:
+        status, hint = "error", f"{errors[0].ename}: {errors[0].evalue}".partition("\n")[0]
+    exercise = name.removeprefix("test-")
+    return {"exercise": exercise, "status": status, "mistake": mistake, "hint": hint}
+
+
+def _parsed(source: str) -> list[ast.stmt]:
+    lines = ["pass" if line.startswith(("%", "!")) else line for line in source.split("\n")]
     try:
-        return (json.loads(sent), "") if sent else (None, why or "it sent nothing")
-    except ValueError:
-        return None, "it sent something else than a result"
+        return ast.parse("\n".join(lines)).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
 
 
-def _settle(record: dict, notebook, checked: dict | None, why: str) -> None:
-    r"""The smaller of the two scores, and what the instructor should look at."""
-    kernel, review = gradebook.kernel_points(notebook), record["review"]
-    if checked is None:
-        review.append(f"the independent check did not finish: {why}")
-        checked = {"tests": {}, "tampered": [], "refused": [], "objections": [], "errors": {}}
-    if checked["tampered"]:
-        review.append("replaced: " + ", ".join(checked["tampered"][:5]))
-    review += [f"a cell {sentence}" for sentence in checked["objections"]]
-    review += checked["refused"]
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    ended = [o for o in outputs if o.get("ename") in gradebook.STOPPED]
-    reasons = [o.evalue for o in ended if o.ename != "NotRun"] or [o.evalue for o in ended[:1]]
-    review += list(dict.fromkeys(reasons))[:3]
-    for name, entry in record["cells"].items():
-        if entry["written"]:
-            continue
-        ours = checked["tests"].get(name, {"points": 0.0, "why": why, "verdicts": []})
-        entry["kernel"], entry["check"] = kernel.get(name, 0.0), ours["points"]
-        entry["verdicts"], entry["why"] = ours["verdicts"], ours["why"]
-        entry["points"] = 0.0 if checked["tampered"] else min(entry["kernel"], entry["check"])
-        own = [v for v in entry["verdicts"] if v["mistake"] == "not-own-work"]
-        review += [f"{name}: {v['hint']}" for v in own]
-        if abs(entry["kernel"] - entry["check"]) > 1e-6:
-            reason = f" ({ours['why']})" if ours["why"] else ""
-            review.append(
-                f"{name}: {entry['kernel']:g} points in the notebook, {entry['check']:g} in the "
-                f"independent check{reason}"
-            )
-        if entry["kernel"] > entry["points"]:
-            gradebook.note(notebook, name, _told(entry, checked))
-
-
-def _told(entry: dict, checked: dict) -> str:
-    r"""What the student reads under a test cell whose points were not all counted."""
-    reason = entry["why"] or ("something was replaced" if checked["tampered"] else "they differ")
-    hints = " ".join(v["hint"] for v in entry["verdicts"] if v["status"] != "passed")
-    return (
-        f"Counted: {entry['points']:g} of {entry['of']:g}. A second, independent check came to "
-        f"another result: {reason} {hints} Your instructor will look at it."
+def _mounts_a_drive(source: str) -> bool:
+    r"""An import of google.colab that nothing guards."""
+    return any(
+        isinstance(node, ast.Import | ast.ImportFrom) and "google.colab" in ast.unparse(node)
+        for node in (_parsed(source) if "google.colab" in source else [])
     )
 
 
+def _asks_for_solutions(source: str) -> bool:
+    if "solution" not in source and "reference" not in source:
+        return False
+    nodes = [node for statement in _parsed(source) for node in ast.walk(statement)]
+    called = [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
+    read = [ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)]
+    return "checks.solution" in called or any(
+        text.startswith("checks.exercise") and text.endswith((".reference", ".solution"))
+        for text in read
+    )
+
+
+def twins(course: Course, name: str) -> dict[str, dict[str, str]]:
+    r"""Long answers that are equal to the letter: student → cell → with whom."""
+    path = course.notebook("release", name)
+    printed = {line.strip() for c in nbformat.read(path, as_version=4).cells
+               for line in c.source.splitlines()}  # fmt: skip
+    answers: dict[tuple[str, str], list[str]] = {}
+    for student in course.students(name):
+        path = course.notebook("autograded", name, student)
+        for cell in nbformat.read(path, as_version=4).cells if path.exists() else []:
+            settings = cell.metadata.get("nbgrader", {})
+            own = "\n".join(x for x in cell.source.splitlines() if x.strip() not in printed)
+            if settings.get("solution") and len("".join(own.split())) >= LONG:
+                answers.setdefault((settings.grade_id, own), []).append(student)
+    found: dict[str, dict[str, str]] = {}
+    for (cell, _), students in answers.items():
+        for student in students if len(students) > 1 else []:
+            others = [other for other in students if other != student]
+            more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+            reason = f"equal to the letter to the answer of {', '.join(others[:3])}{more}"
+            found.setdefault(student, {})[cell] = reason
+    return found
+
+
+def advice(course: Course, name: str) -> dict[str, list[dict[str, str]]]:
+    r"""What to look at, by student: each with its cell ('' for the whole notebook) and reason."""
+    equal = twins(course, name)
+    found = {}
+    for student in course.students(name):
+        flags = list((course.record(name, student) or {"flags": []})["flags"])
+        flags += [{"cell": c, "reason": r} for c, r in equal.get(student, {}).items()]
+        if flags:
+            found[student] = flags
+    return found
+
+
+def _comment(assignment: Assignment) -> None:
+    r"""Put the advice into the gradebook as comments, which the formgrader shows."""
+    name, first = assignment.name, next(iter(assignment.partner.values()))
+    found = advice(assignment.course, name)
+    with assignment.course.gradebook() as book:
+        for submission in book.assignment_submissions(name):
+            flags, texts = found.get(submission.student_id, []), {}
+            for flag in flags:
+                cell = assignment.partner.get(flag["cell"], flag["cell"]) or first
+                about = f"{flag['cell']}: " if flag["cell"] else ""
+                texts.setdefault(cell, []).append(about + flag["reason"])
+            for comment in submission.notebooks[0].comments:
+                if comment.name in texts:
+                    comment.auto_comment = ADVICE + "; ".join(texts[comment.name])
+                elif (comment.auto_comment or "").startswith(ADVICE):
+                    comment.auto_comment = None
+            for entry in submission.notebooks[0].grades:
+                if entry.manual_score is None and entry.name in {flag["cell"] for flag in flags}:
+                    entry.needs_manual_grade = True
+        book.db.commit()
+
+
+def _nothing(assignment: Assignment, student: str) -> None:
+    r"""In the gradebook: a file came that could not be run, and nothing is earned so far."""
+    with assignment.course.gradebook() as book:
+        name = assignment.name
+        book.update_or_create_student(student)
+        when = assignment.course.handed_in(name, student)
+        book.update_or_create_submission(name, student, timestamp=when)
+        for entry in book.find_submission_notebook(name, name, student).grades:
+            entry.auto_score, entry.needs_manual_grade = 0.0, False
+        book.db.commit()

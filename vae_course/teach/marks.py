@@ -1,74 +1,78 @@
-r"""`vae-course teach marks`: grading written answers in a table instead of the formgrader."""
+r"""`vae-course teach marks`: grading in a table what a person reads, instead of the formgrader."""
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import nbformat
 
-from . import _course, gradebook
-from ._course import Course, TeachError
+from . import course as _course
+from . import grade, late
+from .course import Course, TeachError
 
-COLUMNS = ["student", "cell", "of", "points", "comment", "answer"]
 
+def write_template(course: Course, name: str) -> Path:
+    r"""scores/NAME-written.csv: every written answer, and every test to look at, with its points.
 
-def template(course: Course, name: str) -> str:
-    r"""A CSV with every written answer, and the points and comments given so far."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    with gradebook.open_gradebook(course) as book:
+    Raises: TeachError if it is there: it may hold your work.
+    """
+    path = course.folder / "scores" / f"{name}-written.csv"
+    if path.exists():
+        raise TeachError(f"{path} is there already: enter it, or move it away first")
+    advice, rows = grade.advice(course, name), []
+    with course.gradebook() as book:
         for student in course.students(name):
-            record = course.record(name, student)
-            path = course.notebook("autograded", name, student)
-            if record is None or not path.exists():
+            notebook = course.notebook("autograded", name, student)
+            if not notebook.exists():
                 continue
-            for cell in nbformat.read(path, as_version=4).cells:
-                settings = cell.metadata.get("nbgrader", {})
-                if settings.get("grade") and settings.get("solution"):
-                    key = (settings.grade_id, name, name, student)
-                    grade = book.find_grade(*key)
-                    given = grade.manual_score if grade.manual_score is not None else None
-                    points = grade.auto_score if given is None else given
-                    comment = book.find_comment(*key).comment or ""
-                    writer.writerow(
-                        dict(zip(COLUMNS, [student, settings.grade_id, grade.max_score,
-                             "" if points is None else points, comment, cell.source], strict=True))
-                    )  # fmt: skip
-    return text.getvalue()
+            cells = {c.metadata.nbgrader.grade_id: c for c in nbformat.read(notebook, 4).cells
+                     if c.metadata.get("nbgrader", {}).get("grade_id")}  # fmt: skip
+            why = {flag["cell"]: flag["reason"] for flag in advice.get(student, [])}
+            graded = book.find_submission_notebook(name, name, student)
+            comments = {c.name: c.manual_comment for c in graded.comments}
+            for entry in graded.grades:
+                if entry.name in cells and (entry.name in comments or entry.name in why):
+                    by_hand = entry.manual_score is not None
+                    given = entry.manual_score if by_hand else entry.auto_score
+                    rows.append({
+                        "student": student, "cell": entry.name, "of": f"{entry.max_score:g}",
+                        "points": "" if given is None else f"{given:g}",
+                        "comment": comments.get(entry.name) or "",
+                        "look_at": why.get(entry.name, ""), "answer": cells[entry.name].source,
+                    })  # fmt: skip
+    _course.write(path, _course.table_text(rows))
+    return path
 
 
 def enter(course: Course, name: str, path: Path) -> int:
     r"""Enter the points and comments of such a table; returns how many rows had points.
 
     Rows without points are left alone. Raises: TeachError before anything is entered, if a row
-    names nobody's cell or has points that can't be.
+    names nobody's cell or has points that can't be, or if there is nothing to enter.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if (row.get("points") or "").strip()]
-    with gradebook.open_gradebook(course) as book:
-        for number, row in enumerate(rows, start=2):
+    table, separator = _course.read_table(path)
+    if not table or not {"student", "cell", "points"} <= set(table[0]):
+        raise TeachError(f"{path}: expected are columns student, cell, points and comment")
+    rows = [(n, row) for n, row in enumerate(table, start=2) if row["points"].strip()]
+    if not rows:
+        raise TeachError(f"{path}: the column points is empty in all {len(table)} rows")
+    partner = grade.Assignment(course, name, {}).partner
+    with course.gradebook() as book:
+        for number, row in rows:
+            key = (name, name, row["student"])
             try:
-                grade = book.find_grade(row["cell"], name, name, row["student"])
+                entry = book.find_grade(row["cell"], *key)
                 points = float(row["points"].replace(",", "."))
             except Exception:
                 raise TeachError(f"{path}, row {number}: no such cell, or no number") from None
-            if not 0 <= points <= grade.max_score:
-                raise TeachError(f"{path}, row {number}: {points:g} points of {grade.max_score:g}")
-            grade.manual_score, grade.needs_manual_grade = points, False
-            if row.get("comment"):
-                comment = book.find_comment(row["cell"], name, name, row["student"])
-                comment.manual_comment = row["comment"]
+            if not 0 <= points <= entry.max_score:
+                raise TeachError(f"{path}, row {number}: {points:g} points of {entry.max_score:g}")
+            if points != entry.auto_score or entry.needs_manual_grade:
+                entry.manual_score, entry.needs_manual_grade = points, False
+            if row.get("comment"):  # under a test nbgrader has no room: under what it tests
+                names = {c.name for c in book.find_submission_notebook(*key).comments}
+                cell = row["cell"] if row["cell"] in names else partner[row["cell"]]
+                book.find_comment(cell, *key).manual_comment = row["comment"]
         book.db.commit()
+    late.settle(course, name)
     return len(rows)
-
-
-def write_template(course: Course, name: str) -> Path:
-    r"""scores/NAME-written.csv. Raises: TeachError if it is there: it may hold your work."""
-    path = course.folder / "scores" / f"{name}-written.csv"
-    if path.exists():
-        raise TeachError(f"{path} is there already: enter it, or move it away first")
-    _course.write(path, template(course, name))
-    return path

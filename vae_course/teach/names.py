@@ -8,19 +8,21 @@ r"""Whose file is it? From the names that learning platforms, mail and instructo
 
 from __future__ import annotations
 
-import csv
 import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ._course import STUDENT, TeachError
+from .course import TeachError, read_table
 
 _MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_\w+?_?(?P<rest>_.*|$)")
 _CANVAS = re.compile(r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<id>\d+)_\d+_(?P<rest>.+)")
 _BLACKBOARD = re.compile(r"(?:.*_)?(?P<name>[^_]+)_attempt_(?P<time>\d{4}(?:-\d\d){5})(?:_.*)?")
 _COPY = re.compile(r"(?: ?\((\d+)\)|-(\d{1,2}))$")
 _NO_NAMES = {"submitted", "submissions", "notebooks", "downloads", "abgaben"}
+# Letters that are no accent on a plain one.
+_LETTERS = str.maketrans(dict(zip("ıłøđðħŋŧ", "iloddhnt", strict=True))
+                         | {"ß": "ss", "æ": "ae", "œ": "oe", "þ": "th"})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,27 @@ def identifier(names: tuple[str, ...], known: dict[str, str]) -> str | None:
         if key(name) in known:
             return known[key(name)]
     made = key(names[0]).replace(" ", "-") if len(names) > 1 else ""
-    made = re.sub(r"[^a-z0-9_.@-]", "", made).lstrip("_.@-")[:64]
-    return made if STUDENT.fullmatch(made) else None
+    made = "".join(c for c in made if c in "_.@-" or unicodedata.category(c)[0] in "LNM")
+    made = made.lstrip("_.@-")[:64]
+    return made if can_be(made) else None
+
+
+def can_be(student: str) -> bool:
+    r"""Can this be an identifier? Letters of any script, digits and _ . @ -, no space."""
+    kinds = {unicodedata.category(c)[0] for c in student if c not in "_.@-"}
+    return bool(student) and student[0].isalnum() and kinds <= set("LNM") and len(student) <= 64
 
 
 def key(name: str) -> str:
-    r"""A name without accents, in lower case: "Bergström, Åsa" → "bergstrom, asa"."""
-    plain = unicodedata.normalize("NFKD", name.replace("ß", "ss")).encode("ascii", "ignore")
-    return " ".join(plain.decode().lower().split())
+    r"""A name in lower case without the accents of Latin letters: "Yılmaz, Åsa" → "yilmaz, asa".
+
+    Letters of other scripts stay as they are: no two names become one.
+    """
+    plain = ""
+    for letter in unicodedata.normalize("NFKD", name.lower()).translate(_LETTERS):
+        if not (unicodedata.combining(letter) and plain[-1:].isascii() and plain):
+            plain += letter
+    return " ".join(unicodedata.normalize("NFC", plain).split())
 
 
 def mapping(path: Path) -> dict[str, str]:
@@ -83,19 +98,18 @@ def mapping(path: Path) -> dict[str, str]:
 
     Raises: TeachError for a file without that column, or with an identifier that can't be one.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows, _ = read_table(path)
     if not rows or "student" not in rows[0]:
         raise TeachError(f"{path}: expected is a first line with a column `student`, then rows.")
     known: dict[str, str] = {}
     for number, row in enumerate(rows, start=2):
-        student = (row["student"] or "").strip().lower()
-        if not STUDENT.fullmatch(student):
+        student = row["student"].strip().lower()
+        if not can_be(student):
             raise TeachError(
                 f"{path}, line {number}: {student!r} can't be an identifier. Letters, digits and "
                 "_ . @ - can be in one; a letter or digit comes first."
             )
-        for value in [student, *(v for k, v in row.items() if k and isinstance(v, str))]:
+        for value in [student, *row.values()]:
             if value and known.setdefault(key(value), student) != student:
                 raise TeachError(f"{path}, line {number}: {value!r} stands for two students.")
     return known

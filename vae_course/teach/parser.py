@@ -25,59 +25,57 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     )
     actions = teach.add_subparsers(dest="action", metavar="ACTION", required=True)
 
-    def action(name: str, work: Callable, text: str, sample: str) -> argparse.ArgumentParser:
+    def action(name: str, work: Callable, text: str, sample: str = "", many: bool = False):
         made = actions.add_parser(
-            name, help=text, description=text, **example(f"vae-course teach {sample}")
+            name, help=text, description=text, **example(f"vae-course teach {name} 04{sample}")
         )
-        made.add_argument("--course", type=Path, default=Path("course"), metavar="FOLDER",
-                          help="your course folder (default: course)")  # fmt: skip
+        which = "04 or 04_kl_loss" + (" (default: all)" if many else "")
+        made.add_argument("names" if many else "name", nargs="*" if many else None,
+                          metavar="NAME", help=which)  # fmt: skip
         made.set_defaults(work=lambda arguments: _guarded(work, arguments))
-        return made
+        return made.add_argument
 
-    release = action("release", _release, "make what students get, and check it", "release 04")
-    release.add_argument("names", nargs="*", metavar="NAME", help="04 or 04_kl_loss (default: all)")
-    release.add_argument("--source", type=Path, metavar="FOLDER",
-                         help="assignments with solutions (default: the checkout's)")  # fmt: skip
-    release.add_argument("--again", action="store_true", help="write it again where it changed")
+    add = action("release", _release, "make what students get, and check it", many=True)
+    add("--source", type=Path, metavar="FOLDER",
+        help="assignments with solutions (default: the checkout's)")  # fmt: skip
+    add("--again", action="store_true", help="write it again where it changed")
 
-    collect = action("collect", _collect, "take in a folder or an archive of notebooks",
-                     "collect 04 downloads/04.zip")  # fmt: skip
-    collect.add_argument("name", metavar="NAME", help="04 or 04_kl_loss")
-    collect.add_argument("where", type=Path, metavar="FOLDER_OR_ZIP", help="what came in")
-    _roster(collect)
+    add = action("collect", _collect, "take in a folder or an archive of notebooks", " in.zip")
+    add("where", type=Path, metavar="FOLDER_OR_ZIP", help="what came in")
 
-    grade = action("grade", _grade, "grade what is not graded yet, a student at a time", "grade 04")
-    grade.add_argument("name", metavar="NAME", help="04 or 04_kl_loss")
-    grade.add_argument("students", nargs="*", metavar="STUDENT", help="only these")
-    grade.add_argument("--again", action="store_true", help="also those graded before")
-    grade.add_argument("--jobs", type=int, default=1, metavar="N", help="students side by side")
-    grade.add_argument("--cell-seconds", type=int, metavar="S", help="limit of a cell (60)")
-    grade.add_argument("--notebook-seconds", type=int, metavar="S", help="of a notebook (300)")
-    grade.add_argument("--memory", type=int, metavar="MB", help="of a submission (4000)")
+    add = action("grade", _grade, "grade what is not graded yet, a student at a time")
+    add("students", nargs="*", metavar="STUDENT", help="only these, again")
+    add("--again", action="store_true", help="also those graded before")
+    add("--jobs", type=int, default=1, metavar="N", help="students side by side")
+    add("--cell-seconds", type=int, metavar="S", help="limit of a cell (60)")
+    add("--notebook-seconds", type=int, metavar="S", help="of a notebook (300)")
+    add("--memory", type=int, metavar="MB", dest="memory_mb", help="of a submission (4000)")
+    add("--due", metavar="DATE", help="2026-02-06T23:59, by the clock of what came in")
+    add("--late-penalty", type=float, metavar="PERCENT", help="of the points, for each day begun")
+    add("--extend", action="append", default=[], metavar="STUDENT=DAYS", help="later for one")
 
-    marks = action("marks", _marks, "written answers: as a table out, with your points in",
-                   "marks 04")  # fmt: skip
-    marks.add_argument("name", metavar="NAME", help="04 or 04_kl_loss")
-    marks.add_argument("table", nargs="?", type=Path, metavar="CSV", help="the table to enter")
+    add = action("marks", _marks, "what a person reads: as a table out, with your points in")
+    add("table", nargs="?", type=Path, metavar="CSV", help="the table to enter")
 
-    feedback = action("feedback", _feedback, "one HTML page a student, with hints", "feedback 04")
-    feedback.add_argument("name", metavar="NAME", help="04 or 04_kl_loss")
-    feedback.add_argument("students", nargs="*", metavar="STUDENT", help="only these")
+    add = action("feedback", _feedback, "one HTML page a student, with hints")
+    add("students", nargs="*", metavar="STUDENT", help="only these")
 
-    scores = action("scores", _scores, "tables of points and of mistakes, and a class report",
-                    "scores 04")  # fmt: skip
-    scores.add_argument("names", nargs="*", metavar="NAME", help="04 or 04_kl_loss (default: all)")
-    _roster(scores)
+    add = action("scores", _scores, "tables of points and of mistakes, and a class report",
+                 many=True)  # fmt: skip
+    add("--into", type=Path, metavar="CSV", help="your platform's grade table, to be filled in")
+    add("--column", metavar="NAME", help="its column for the points")
 
-
-def _roster(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--students", type=Path, metavar="CSV",
-                        help="a column `student` with identifiers, other columns with names for "
-                             "them (default: students.csv in the course folder)")  # fmt: skip
+    for parser in actions.choices.values():
+        parser.add_argument("--course", type=Path, default=Path("course"), metavar="FOLDER",
+                            help="your course folder (default: course)")  # fmt: skip
+        parser.add_argument("--students", type=Path, metavar="CSV", dest="roster",
+                            help="a column `student` with identifiers, other columns with "
+                            "names for them (default: students.csv in the course folder)",
+                            )  # fmt: skip
 
 
 def _guarded(work: Callable, arguments: argparse.Namespace) -> int:
-    from vae_course.teach._course import Course, TeachError
+    from vae_course.teach.course import Course, TeachError
 
     try:
         import nbgrader  # noqa: F401
@@ -87,10 +85,7 @@ def _guarded(work: Callable, arguments: argparse.Namespace) -> int:
         return 1
     try:
         return work(arguments, Course(arguments.course))
-    except TeachError as error:
-        print(f"vae-course: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
+    except (TeachError, OSError) as error:
         print(f"vae-course: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
@@ -98,33 +93,36 @@ def _guarded(work: Callable, arguments: argparse.Namespace) -> int:
         return 2
 
 
-def _release(arguments: argparse.Namespace, course) -> int:
-    from vae_course.teach import release
+def _each(students: list[str], work: Callable[[str], str]) -> int:
+    r"""Do it for each, say how it went, go on where one can't; returns the exit code."""
+    from vae_course.teach.course import TeachError
 
-    source = arguments.source or _checkout()
-    known = {**release.sources(source), **release.sources(course.folder / "source")}
     failures = 0
-    for name in release.pick(arguments.names, sorted(known), str(source)):
+    for student in students:
         try:
-            outcome = release.release(course, source, name, again=arguments.again)
-        except release.TeachError as error:
+            print(f"{student}: {work(student)}", flush=True)
+        except TeachError as error:
             failures += 1
             print(f"vae-course: {error}", file=sys.stderr)
-        else:
-            print(f"{name}: {outcome}: {course.notebook('release', name)}")
     return 1 if failures else 0
 
 
-def _checkout() -> Path:
-    from vae_course.teach._course import TeachError
+def _release(arguments: argparse.Namespace, course) -> int:
+    from vae_course.teach import release
 
-    folder = Path(__file__).resolve().parents[2] / "assignments" / "source"
-    if not folder.is_dir():
-        raise TeachError(
+    source = arguments.source or Path(__file__).resolve().parents[2] / "assignments" / "source"
+    if not source.is_dir():
+        raise release.TeachError(
             "the assignments are in a clone of the course, not in the installed package: install "
             'it there with pip install -e ".[teach]", or name a folder with --source'
         )
-    return folder
+    known = {**release.sources(source), **release.sources(course.folder / "source")}
+
+    def one(name: str) -> str:
+        outcome = release.release(course, source, name, again=arguments.again)
+        return f"{outcome}: {course.notebook('release', name)}"
+
+    return _each(release.pick(arguments.names, sorted(known), str(source)), one)
 
 
 def _name(arguments: argparse.Namespace, course) -> str:
@@ -133,18 +131,23 @@ def _name(arguments: argparse.Namespace, course) -> str:
     return pick([arguments.name], course.released(), f"{course.folder}/release")[0]
 
 
-def _known(arguments: argparse.Namespace, course) -> dict[str, str]:
+def _people(arguments: argparse.Namespace, course) -> tuple[dict[str, str], dict[str, dict]]:
+    r"""The list of students: names → identifier, and identifier → the other columns."""
     from vae_course.teach import names
+    from vae_course.teach.course import read_table
 
-    path = arguments.students or course.folder / "students.csv"
-    return names.mapping(path) if arguments.students or path.exists() else {}
+    path = arguments.roster or course.folder / "students.csv"
+    if not (arguments.roster or path.exists()):
+        return {}, {}
+    known = names.mapping(path)
+    return known, {known[names.key(row.pop("student"))]: row for row in read_table(path)[0]}
 
 
 def _collect(arguments: argparse.Namespace, course) -> int:
     from vae_course.teach import collect
 
     name = _name(arguments, course)
-    known = _known(arguments, course)
+    known, people = _people(arguments, course)
     rows = collect.collect(course, name, arguments.where, known=known)
     taken = {row.student for row in rows if row.outcome in ("collected", "unchanged")}
     listed = course.folder / "collected" / f"{name}.csv"
@@ -152,54 +155,42 @@ def _collect(arguments: argparse.Namespace, course) -> int:
     for row in rows:
         if row.outcome not in ("collected", "unchanged"):
             print(f"  {row.file}: {row.outcome}")
-    for row in rows:
-        if row.student in taken and row.notebook_says not in ("", row.student):
-            print(f"  {row.file}: taken for {row.student}, but the notebook says "
-                  f"STUDENT = {row.notebook_says!r}. Map one to the other in students.csv, "
-                  "else its numbers are those of somebody else.")  # fmt: skip
-    if known:
-        for stranger in sorted(taken - set(known.values())):
-            print(f"  {stranger}: not in the list of students")
+        elif row.notebook_says not in ("", row.student):
+            print(f"  {row.file}: taken for {row.student}, but the notebook says STUDENT = "
+                  f"{row.notebook_says!r}. If that is the same person, add it to the row of "
+                  f"{row.student} in students.csv.")  # fmt: skip
+    for stranger in sorted(taken - set(people)) if people else []:
+        print(f"  {stranger}: not in the list of students")
     return 0
 
 
 def _grade(arguments: argparse.Namespace, course) -> int:
-    from vae_course.teach import fence, grade
+    from vae_course.teach import fence, grade, late, scores
 
     name = _name(arguments, course)
-    asked = {"cell_seconds": arguments.cell_seconds, "memory_mb": arguments.memory,
-             "notebook_seconds": arguments.notebook_seconds}  # fmt: skip
-    limits = {key: value for key, value in asked.items() if value}
+    limits = {key: vars(arguments)[key] for key in ("cell_seconds", "memory_mb", "notebook_seconds")
+              if vars(arguments)[key]}  # fmt: skip
     if unknown := set(arguments.students) - set(course.students(name)):
         raise ValueError(f"{', '.join(sorted(unknown))}: nothing was handed in for {name}")
+    late.set_dates(course, name, arguments.due, arguments.late_penalty, arguments.extend)
     if not fence.version():
         print("This system has no Landlock: what students wrote can write wherever you can. Grade "
               "in a container (assignments/README.md).", file=sys.stderr)  # fmt: skip
     done = failed = 0
     for record, seconds in grade.grade(
-        course, name, students=arguments.students, again=arguments.again,
-        jobs=max(1, arguments.jobs), limits=limits,
+        course, name, students=arguments.students, jobs=max(1, arguments.jobs), limits=limits,
+        again=arguments.again or bool(arguments.students), known=_people(arguments, course)[0],
     ):  # fmt: skip
         done += 1
         failed += record["status"] == "failed"
-        print(f"{record['student']}: {_sum(record)}, {seconds:.0f} s", flush=True)
-        for sentence in record["review"]:
-            print(f"    look at: {sentence.splitlines()[0]}", flush=True)
+        (row,) = scores.table(course, name, [record["student"]])
+        print(f"{record['student']}: {scores.words(row)} ({seconds:.0f} s)", flush=True)
+    for row in scores.table(course, name, course.students(name)):
+        if row.get("review"):
+            print(f"look at {row['student']}: {row['review']}")
     skipped = len(course.students(name)) - done
     print(f"{done} graded, {skipped} left as they were (graded before, or not asked for)")
     return 1 if failed else 0
-
-
-def _sum(record: dict) -> str:
-    if record["status"] != "graded":
-        return record["status"]
-    cells = record["cells"].values()
-    points = sum(c["points"] or 0 for c in cells if not c["bonus"])
-    of = sum(c["of"] for c in cells if not c["bonus"])
-    bonus = sum(c["points"] or 0 for c in cells if c["bonus"])
-    waiting = sum(c["points"] is None for c in cells)
-    more = f", bonus {bonus:g}" if bonus else ""
-    return f"{points:g} of {of:g}{more}" + (f", {waiting} to grade by hand" if waiting else "")
 
 
 def _marks(arguments: argparse.Namespace, course) -> int:
@@ -217,23 +208,23 @@ def _feedback(arguments: argparse.Namespace, course) -> int:
     from vae_course.teach import feedback
 
     name = _name(arguments, course)
-    failures = 0
-    for student in arguments.students or course.students(name):
-        try:
-            outcome = feedback.feedback(course, name, student)
-        except feedback.TeachError as error:
-            failures += 1
-            print(f"vae-course: {error}", file=sys.stderr)
-        else:
-            print(f"{student}: {outcome}")
-    return 1 if failures else 0
+    code = _each(arguments.students or course.students(name),
+                 lambda student: feedback.feedback(course, name, student))  # fmt: skip
+    if path := feedback.archive(course, name):
+        print(f"all of them, named as they came in, for your platform: {path}")
+    return code
 
 
 def _scores(arguments: argparse.Namespace, course) -> int:
     from vae_course.teach import release, scores
 
-    roster = sorted(set(_known(arguments, course).values()))
+    known, people = _people(arguments, course)
     for name in release.pick(arguments.names, course.released(), f"{course.folder}/release"):
-        rows = scores.write_all(course, name, roster)
+        rows = scores.write_all(course, name, people)
         print(f"{name}: {len(rows)} students: {course.folder}/scores/{name}.csv and .html")
+        if arguments.into:
+            path, entered = scores.fill_in(
+                course, name, rows, known, arguments.into, arguments.column
+            )
+            print(f"{entered} totals entered: {path}")
     return 0

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from . import _course, gradebook
-from ._course import Course, TeachError
+from .course import Course, TeachError, convert, nbgrader_config, write
 
 MARKS = ("BEGIN SOLUTION", "END SOLUTION", "BEGIN HIDDEN", "END HIDDEN")
 REGION = re.compile(r"BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)\n[^\n]*END (?:SOLUTION|HIDDEN)", re.S)
@@ -37,64 +36,48 @@ def pick(names: list[str], known: list[str] | dict, where: str) -> list[str]:
 def release(course: Course, source: Path, name: str, *, again: bool = False) -> str:
     r"""Make release/NAME and enter the assignment into the gradebook; says what happened.
 
-    The instructor's own source/NAME counts; where there is none it is copied from `source`.
+    The instructor's own source/NAME counts; where there is none it is copied from `source`, with
+    the files beside it (exercises of one's own, data), which students get as they are.
     Raises: TeachError if solution text is left, or if the release exists and would change.
     """
-    from nbgrader.converters import GenerateAssignment
-
-    own = course.notebook("source", name)
-    original = own if own.exists() else sources(source)[name]
-    made = _build(original, name)
-    leftover = leaks(original, made)
+    course.prepare()
+    own, path = course.notebook("source", name), course.notebook("release", name)
+    if not own.exists():
+        shutil.copytree(sources(source)[name].parent, own.parent, dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns(".*", "__pycache__"))  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = enter(course, name, Path(scratch))
+        made = {each.relative_to(folder): each.read_bytes() for each in folder.rglob("*")
+                if each.is_file()}  # fmt: skip
+    leftover = leaks(own, made[Path(path.name)])
     if leftover:
         raise TeachError(f"{name}: solution text is left in the release: {leftover[0]!r}")
-    path = course.notebook("release", name)
-    if path.exists() and path.read_bytes() == made and _entered(course, name):
-        return "unchanged"
-    if path.exists() and path.read_bytes() != made and not again:
+    differs = [f for f, content in made.items() if _content(path.parent / f) not in (None, content)]
+    if differs and not again:
         raise TeachError(
             f"{name}: the source is no longer what was released. Students may have the old one; "
             "--again writes the new one."
         )
-    course.prepare()
-    if not own.exists():
-        _course.write(own, original.read_bytes())
-    with tempfile.TemporaryDirectory() as scratch:  # enters the cells into the real gradebook
-        aside = {"release_directory": str(Path(scratch) / "release")}
-        config = _course.nbgrader_config(course.folder, name, CourseDirectory=aside)
-        _course.convert(GenerateAssignment, config)
-    _course.write(path, made)
+    if all(_content(path.parent / file) == content for file, content in made.items()):
+        return "unchanged"
+    for file, content in made.items():
+        write(path.parent / file, content)
     return "released"
 
 
-def _entered(course: Course, name: str) -> bool:
-    from nbgrader.api import MissingEntry
-
-    if not (course.folder / "gradebook.db").exists():
-        return False
-    with gradebook.open_gradebook(course) as book:
-        try:
-            book.find_notebook(name, name)
-        except MissingEntry:
-            return False
-    return True
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
 
 
-def empty_course(original: Path, name: str, root: Path) -> Path:
-    r"""A course folder with nothing but this assignment in its gradebook; returns the release."""
+def enter(course: Course, name: str, scratch: Path) -> Path:
+    r"""Enter the source's cells into the gradebook; returns the release made in `scratch`.
+
+    Raises: TeachError if nbgrader can't, as when graded cells come or go after hand-ins.
+    """
     from nbgrader.converters import GenerateAssignment
 
-    copy = root / "source" / name / f"{name}.ipynb"
-    copy.parent.mkdir(parents=True)
-    shutil.copyfile(original, copy)
-    _course.convert(GenerateAssignment, _course.nbgrader_config(root, name))
-    return root / "release" / name / f"{name}.ipynb"
-
-
-def _build(original: Path, name: str) -> bytes:
-    r"""The release's bytes, made in a folder of its own."""
-    with tempfile.TemporaryDirectory() as scratch:
-        return empty_course(original, name, Path(scratch)).read_bytes()
+    convert(GenerateAssignment, nbgrader_config(course.folder, name, release_directory=scratch))
+    return scratch / name
 
 
 def leaks(original: Path, made: bytes) -> list[str]:

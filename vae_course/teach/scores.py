@@ -2,152 +2,147 @@ r"""`vae-course teach scores`: tables of points, and of mistakes, from the recor
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections import Counter
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from . import _course, gradebook
-from ._course import Course
+from . import collect, grade, late, names
+from . import course as _course
+from .course import Course, TeachError
 
-STATES = ("solved", "not attempted", "error in the code", "wrong, not recognised")
 
+def table(course: Course, name: str, students: list[str], people: dict | None = None):
+    r"""A row a student: names, points, the bonus, what is late, pending or to look at, each cell.
 
-def table(course: Course, name: str, roster: list[str] = ()) -> list[dict[str, Any]]:
-    r"""A row a student: points of each cell, in all, of the bonus, what is pending or to look at.
-
-    `roster` adds those who handed in nothing. Points given by hand count.
+    Points given by hand count. `people` gives further columns, by student.
     """
+    from nbgrader.api import MissingEntry
+
     rows = []
-    students = sorted({*course.students(name), *roster})
-    for student in students:
-        record = course.record(name, student)
-        if record is None:
-            there = course.notebook("submitted", name, student).exists()
-            status = "not graded yet" if there else "nothing handed in"
-            rows.append({"student": student, "assignment": name, "status": status})
-            continue
-        points = gradebook.by_hand(course, name, student)
-        cells = record["cells"]
-        pending = [c for c in cells if cells[c]["written"] and points.get(c) is None]
-        sums = {True: 0.0, False: 0.0}
-        for cell, entry in cells.items():
-            sums[entry["bonus"]] += points.get(cell) or 0.0
-        rows.append(
-            {
-                "student": student,
-                "assignment": name,
+    days, advice = late.settle(course, name), grade.advice(course, name)
+    with course.gradebook() as book:
+        for student in students:
+            row = {"student": student, **(people or {}).get(student, {}), "assignment": name}
+            rows.append(row)
+            record = course.record(name, student)
+            try:
+                entry = book.find_submission_notebook(name, name, student)
+            except MissingEntry:
+                entry = None
+            if record is None or entry is None:
+                there = course.notebook("submitted", name, student).exists()
+                row["status"] = "not graded yet" if there else "nothing handed in"
+                continue
+            cells, sums = record["cells"], Counter()
+            given = {g.name: (g.manual_score if g.manual_score is not None else g.auto_score,
+                              g.extra_credit or 0.0) for g in entry.grades}  # fmt: skip
+            for cell, settings in cells.items():
+                of = "bonus" if settings["bonus"] else "points"
+                sums[of] += (given[cell][0] or 0.0) + given[cell][1]
+                sums["of_" + of] += settings["of"]
+            penalty = entry.late_submission_penalty or 0.0
+            row |= {
                 "status": record["status"],
-                "handed_in": gradebook.handed_in(course, name, student) or "",
-                "points": round(sums[False], 4),
-                "of": sum(e["of"] for e in cells.values() if not e["bonus"]),
-                "bonus": round(sums[True], 4),
-                "pending": " ".join(pending),
-                "review": "; ".join(record["review"]),
-                "notes": "; ".join([*record["found"], *_identity(record)]),
-                **{cell: "" if points.get(cell) is None else points[cell] for cell in cells},
-            }
-        )
+                "handed_in": course.handed_in(name, student) or "",
+                "points": round(sums["points"], 4),
+                "of": sums["of_points"],
+                "bonus": round(sums["bonus"], 4),
+                "of_bonus": sums["of_bonus"],
+                "days_late": round(days.get(student, 0.0), 2) or "",
+                "penalty": penalty or "",
+                "total": round(sums["points"] + sums["bonus"] - penalty, 4),
+                "pending": " ".join(c for c in cells if given[c][0] is None),
+                "review": "; ".join(
+                    [*filter(None, [record["problem"].partition("\n")[0]])]
+                    + [f"{f['cell']}: {f['reason']}" if f["cell"] else f["reason"]
+                       for f in advice.get(student, [])]
+                ),
+                "notes": "; ".join(record["notes"]),
+                **{c: "" if given[c][0] is None else sum(given[c]) for c in cells},
+            }  # fmt: skip
     return rows
 
 
-def _identity(record: dict[str, Any]) -> list[str]:
-    from vae_course.checks.graded import EXAMPLE
+def words(row: dict[str, Any]) -> str:
+    r"""One row's points as every page and every message gives them."""
+    if row["status"] != "graded":
+        return row["status"]
+    said = f"{row['points']:g} of {row['of']:g} points"
+    if row["of_bonus"]:
+        said += f", bonus {row['bonus']:g} of {row['of_bonus']:g}"
+    if row["penalty"]:
+        said += f", {row['penalty']:g} off for {row['days_late']:g} days late"
+    waiting = len(row["pending"].split())
+    return said + (f", {waiting} still to be read by a person" if waiting else "")
 
-    said, student = record["says"], record["student"]
-    if not said or said in (EXAMPLE, student):
-        return []
-    return [f"the notebook says STUDENT = {said!r}; graded with the numbers of {student!r}"]
 
+def outcomes(course: Course, name: str) -> list[dict[str, Any]]:
+    r"""A row for each exercise and what came of it: how many students, and what they read."""
+    from .report import STATES
 
-def outcomes(course: Course, name: str) -> dict[str, dict[str, Counter]]:
-    r"""For each exercise and question: how many students did what (a state), and which mistakes."""
-    found: dict[str, dict[str, Counter]] = {}
+    counts: Counter = Counter()
+    hints: dict[tuple[str, str], str] = {}
     for student in course.students(name):
-        record = course.record(name, student)
-        for entry in (record or {"cells": {}})["cells"].values():
-            for verdict in entry.get("verdicts", []):
-                counts = found.setdefault(
-                    verdict["exercise"], {"states": Counter(), "mistakes": Counter()}
-                )
-                mistakes = (verdict["mistake"] or "").split("+") if verdict["mistake"] else []
-                counts["mistakes"].update(mistakes)
-                if not mistakes:
-                    counts["states"][_STATE[verdict["status"]]] += 1
-    return found
-
-
-_STATE = {
-    "passed": "solved",
-    "not attempted": "not attempted",
-    "error": "error in the code",
-    "wrong": "wrong, not recognised",
-}
-
-
-def mistake_rows(course: Course, name: str) -> list[dict[str, Any]]:
-    r"""The mistakes of an assignment, the most frequent first, each with its hint."""
-    rows = []
-    for exercise, counts in outcomes(course, name).items():
-        for kind in ("states", "mistakes"):
-            for what, students in counts[kind].items():
-                hint = _hint(exercise, what) if kind == "mistakes" else ""
-                rows.append(
-                    {"exercise": exercise, "outcome": what, "students": students, "hint": hint}
-                )
+        record = course.record(name, student) or {"cells": {}}
+        for verdict in [v for c in record["cells"].values() for v in c["verdicts"]]:
+            mistakes = (verdict["mistake"] or "").split("+") if verdict["mistake"] else []
+            for what in mistakes or [STATES[verdict["status"]]]:
+                counts[verdict["exercise"], what] += 1
+                if mistakes:
+                    hints.setdefault((verdict["exercise"], what), verdict["hint"])
+    rows = [
+        {"exercise": exercise, "outcome": what, "students": number,
+         "hint": hints.get((exercise, what), "")}
+        for (exercise, what), number in counts.items()
+    ]  # fmt: skip
     return sorted(rows, key=lambda r: (not r["hint"], -r["students"], r["exercise"], r["outcome"]))
 
 
-def _hint(exercise: str, mistake: str) -> str:
-    r"""The catalogue's sentence for a mistake or property; for questions, that of the slip."""
-    from vae_course import checks
-    from vae_course.checks import variants
-
-    name = exercise.partition(" · ")[0]
-    if " · " in exercise:
-        known = variants.question(name).slips
-    else:
-        chosen = checks.exercise(name)
-        known = (*chosen.mistakes, *chosen.properties)
-    hints = [each.hint for each in known if each.name == mistake]
-    return hints[0] if hints else _GENERAL.get(mistake, "")
-
-
-_GENERAL = {
-    "not-own-work": "The course's own function was called or handed in.",
-    "edits-its-input": "The function changes its argument in place.",
-}
-
-
-def to_csv(rows: list[dict[str, Any]]) -> str:
-    r"""Rows as CSV text, with all columns that any row has."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows({k: _safe(v) for k, v in row.items()} for row in rows)
-    return text.getvalue()
-
-
-def _safe(value: Any) -> Any:
-    r"""No text that a spreadsheet would take for a formula."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
-
-
-def write_all(course: Course, name: str, roster: list[str] = ()) -> list[dict[str, Any]]:
+def write_all(course: Course, name: str, people: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
     r"""scores/NAME.csv, NAME-mistakes.csv, NAME-mistakes.png and NAME.html; returns the rows."""
     from . import report
 
     folder = course.folder / "scores"
-    rows = table(course, name, roster)
-    _course.write(folder / f"{name}.csv", to_csv(rows))
-    mistakes = mistake_rows(course, name)
-    columns = mistakes or [{"exercise": "", "outcome": "", "students": "", "hint": ""}]
-    _course.write(folder / f"{name}-mistakes.csv", to_csv(columns))
-    graded = sum(row["status"] == "graded" for row in rows)
-    picture, alt = report.picture(outcomes(course, name), graded, name)
+    rows = table(course, name, sorted({*course.students(name), *people}), people)
+    _course.write(folder / f"{name}.csv", _course.table_text(rows))
+    found = outcomes(course, name)
+    _course.write(folder / f"{name}-mistakes.csv", _course.table_text(found))
+    picture, alt = report.picture(found, sum(row["status"] == "graded" for row in rows), name)
     _course.write(folder / f"{name}-mistakes.png", picture)
-    _course.write(folder / f"{name}.html", report.page(name, rows, mistakes, alt))
+    _course.write(folder / f"{name}.html", report.page(name, rows, found, alt))
     return rows
+
+
+def fill_in(course: Course, name: str, rows: list[dict], known: dict[str, str], sheet: Path,
+            column: str | None) -> tuple[Path, int]:  # fmt: skip
+    r"""A platform's own grade table with our totals in it, in scores/; returns it and how many.
+
+    Raises: TeachError if no column can be meant.
+    """
+    lines, separator = _course.read_table(sheet)
+    columns = list(lines[0]) if lines else []
+    likely = [c for c in columns if name in c] + [
+        c for c in columns if c.lower() in ("grade", "bewertung", "note", "score")
+    ] + [c for c in columns if c.startswith(name.split("_")[0])]  # fmt: skip
+    into = column or next(iter(likely), None)
+    if into not in columns:
+        raise TeachError(f"{sheet}: which column? --column NAME, one of {', '.join(columns)}")
+    people = {}
+    for student, file in collect.came_as(course, name).items():
+        people[names.origin(PurePosixPath(file), name).person] = student
+    totals, entered = {row["student"]: row.get("total") for row in rows}, 0
+    plain = {re.sub(r"[\W_]", "", student): student for student in totals}
+    for line in lines:
+        values = [v for v in line.values() if v.strip()]
+        numbers = [v.rpartition(" ")[2] for v in values]
+        found = [known.get(names.key(v)) for v in values] + [people.get(n) for n in numbers]
+        found += [plain.get(re.sub(r"[\W_]", "", names.key(v))) for v in values]
+        student = next((s for s in found if s), None)
+        if student is not None and totals.get(student) is not None:
+            text = f"{totals[student]:g}"
+            line[into] = text.replace(".", ",") if separator == ";" else text
+            entered += 1
+    path = course.folder / "scores" / f"{name}-{sheet.stem}.csv"
+    _course.write(path, "\ufeff" + _course.table_text(lines, separator))
+    return path, entered
