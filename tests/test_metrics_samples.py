@@ -136,6 +136,7 @@ class TestReport:
         first = metrics.sample_report(*given, resamples=20, seed=3)
         assert torch.equal(state, torch.get_rng_state())
         torch.manual_seed(99)
+        assert repr(first).count("\n") == 10 and "tensor" not in repr(first)  # a table
         assert metrics.sample_report(*given, resamples=20, seed=3) == first
         assert metrics.sample_report(*given, resamples=20, seed=4) != first
 

@@ -16,11 +16,12 @@ import time
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from fault_tools import wait_for
 from torch_tools import assert_same_checkpoint
-from vae_course import cli, data, gpt, losses, metrics, models, pretrained
+from vae_course import cli, gpt, losses, metrics, models, pretrained
 from vae_course.runs import FAMILIES, command, run
 from vae_course.runs import gpt as gpt_family
 from vae_course.runs import vae as vae_family
@@ -98,15 +99,40 @@ def test_a_run_of_a_gpt_too(text, tmp_path, capsys):
     assert log["step"] == [20, 30] and log["characters"] == [640, 960]
 
 
-@pytest.mark.skipif(not hasattr(data, "load_array"), reason="to come")
-def test_own_images_of_another_size(tmp_path):
-    pictures = np.random.default_rng(0).integers(0, 256, (40, 20, 24), dtype=np.uint8)
-    np.save(tmp_path / "mine.npy", pictures)
-    options = ["--model", "conv-vae", "--width", "4", "--data", tmp_path / "mine.npy"]
-    assert train(tmp_path / "run", *options, "--batch-size", 8, "--epochs", 1) == 0
+def own_pictures(folder):
+    chance = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for number in range(30):
+            pixels = chance.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
+def test_own_pictures_under_another_likelihood(tmp_path):
+    mine = own_pictures(tmp_path / "mine")
+    options = ["--model", "conditional-vae", "--width", 4, "--data", mine, "--size", 16,
+               "--likelihood", "gaussian:learned", "--batch-size", 8]  # fmt: skip
+    assert train(tmp_path / "run", *options, "--epochs", 1) == 0
     model, card = pretrained.load(tmp_path / "run" / "model.safetensors")
-    assert card["architecture"]["image_shape"] == [1, 20, 24]
-    assert model.decode(torch.zeros(2, 3)).shape == (2, 1, 20, 24)
+    assert card["architecture"]["image_shape"] == [3, 16, 16]
+    assert card["architecture"]["classes"] == 2
+    assert repr(model.likelihood).startswith("Gaussian")
+    assert model.decode(torch.zeros(2, 3), torch.tensor([0, 1])).shape == (2, 3, 16, 16)
+
+
+def test_an_own_array_and_a_table(tmp_path):
+    chance = np.random.default_rng(0)
+    np.save(tmp_path / "mine.npy", chance.integers(0, 256, (60, 10, 12), dtype=np.uint8))
+    lines = [f"{x:.3f},{n},{'ab'[n % 2]}" for x, n in zip(chance.normal(size=60), range(60))]
+    (tmp_path / "mine.csv").write_text("\n".join(["length,number,kind", *lines]) + "\n")
+    cases = ("mine.npy", "dense-vae", (1, 10, 12)), ("mine.csv", "table-vae", (3,))
+    for name, model, shape in cases:
+        out, options = tmp_path / model, ["--model", model, "--data", tmp_path / name]
+        assert train(out, *options, "--epochs", 1, "--batch-size", 8) == 0
+        loaded, card = pretrained.load(out / "model.safetensors")
+        assert loaded.decode(torch.zeros(2, 3)).shape == (2, *shape)
+        assert math.isfinite(card["measured"]["negative_elbo"]["mean"])
 
 
 def test_a_longer_text_run_follows_with_more_steps(text, tmp_path):
@@ -258,11 +284,13 @@ def refused(code_of):
     (["--model", "vae"], "invalid choice"),
     (["--learning-rate", "-1"], "positive"),
     (["--dataset", "mnits"], "mnits"),
-    (["--layers", "3"], "unrecognized arguments: --layers 3 (see vae-course train --model dense"),
+    (["--heads", "3"], "unrecognized arguments: --heads 3 (see vae-course train --model dense"),
     (["--batch-size", "5000"], "4,000 training images"),
     (["--model", "paper-vae"], "784-200-200-50"),
     (["--resume"], "no checkpoint to resume"),
     (["--device", "tpu"], "'auto', 'cpu', 'cuda', 'mps'"),
+    (["--model", "table-vae"], "table-vae is for tables"),
+    (["--likelihood", "cauchy"], "there is no likelihood 'cauchy'"),
     (["--device", "mps"], "torch finds none here"),
 ])  # fmt: skip
 def test_bad_arguments_get_one_line_and_exit_code_2(options, words, tmp_path, capsys):
@@ -293,7 +321,7 @@ def test_each_model_shows_its_own_options(model, capsys):
         cli.main(["train", "--model", model, "--help"])
     shown = capsys.readouterr().out
     assert "--learning-rate" in shown and "(default:" in shown
-    assert ("--layers" in shown) == (model == "gpt")
+    assert ("--heads" in shown) == (model == "gpt")
 
 
 def test_presets():

@@ -35,6 +35,17 @@ class Estimate(NamedTuple):
     real: float
 
 
+class Report(dict[str, Estimate]):
+    r"""Estimates by name; shown as a table."""
+
+    def __repr__(self) -> str:
+        lines = [f"{'':20}    value  95 % interval         real digits"]
+        for name, found in self.items():
+            interval = f"{found.low:.3f} to {found.high:.3f}"
+            lines.append(f"{name:20} {found.value:8.3f}  {interval:20} {found.real:8.3f}")
+        return "\n".join(lines)
+
+
 @dataclass(frozen=True)
 class ClassHistogram:
     r"""How often each digit was named. label: (N,) the class of each picture."""
@@ -149,7 +160,7 @@ def sample_report(
     k: int = 5,
     resamples: int = 200,
     seed: int = 0,
-) -> dict[str, Estimate]:
+) -> Report:
     r"""All numbers of a row of the comparison table, each with its interval and a real set's score.
 
     generated: M samples; real: held-out digits, M or more; training: the model's training digits.
@@ -183,7 +194,7 @@ def sample_report(
         torch.randperm(len(images), generator=generator)[:count] for images in (real, training)
     )
     settings = {"resamples": resamples, "seed": seed}
-    report: dict[str, Estimate] = {}
+    report = Report()
 
     def add(name, value, values, statistic=None, *, real, centred=False):
         interval = bootstrap_interval(values, statistic, centred=centred, **settings)

@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser, model: str) -> None:
         options["metavar"] = {int: "N", float: "X", str: "NAME"}[kind]
         if field.metadata["choices"]:
             options |= {"choices": field.metadata["choices"], "metavar": None}
-        whole = kind is int and field.name != "seed"
+        whole = kind is int and default  # where 0 means something, it is the default
         parser.add_argument(*names, type=whole_number if whole else kind, **options)
     if presets := getattr(described, "PRESETS", None):
         parser.add_argument("--preset", choices=sorted(presets), help="settings to start from")
@@ -61,7 +61,7 @@ def settings_from(model: str, *, preset: str | None = None, **given: object) -> 
     chosen = described.DEFAULTS[model] | presets.get(preset, {}) | chosen
     types = get_type_hints(described.Settings)
     for name, value in chosen.items():
-        if types[name] is int and name != "seed" and value < 1:
+        if types[name] is int and value < 1 and getattr(described.Settings, name):
             raise ValueError(f"{name} must be 1 or more, but is {value}")
     settings = described.Settings(model=model, **chosen)
     if not 0 < settings.learning_rate < 100:

@@ -1,4 +1,4 @@
-r"""The images of a long run: a set by its name, or a folder or file of your own."""
+r"""What a long run of images is trained on: a set by its name, or a folder or file of your own."""
 
 from __future__ import annotations
 
@@ -13,54 +13,53 @@ from vae_course.training.resume import fingerprint
 
 
 class Images:
-    r"""Images and labels of a set, in batches.
+    r"""Images, or the rows of a table, and their labels, in batches.
 
-    dataset: a name that `data.load_images` knows, a folder of pictures, or a file: .npy, .npz, .csv
+    dataset: a name that `data.load_images` knows, a folder of pictures, an array (.npy, .npz) or a
+        table (.csv); size: the side of the pictures of a folder, 0 as they are
     Raises: ValueError if a batch is larger than the set; DataError if it can't be had.
     """
 
-    def __init__(self, dataset: str, batch_size: int):
-        self.data, self.batch_size = load(dataset), batch_size
-        count = len(self.data.train_images)
-        if batch_size > count:
+    def __init__(self, dataset: str, batch_size: int, *, size: int = 0):
+        self.data, self.batch_size = load(dataset, size), batch_size
+        part = "rows" if isinstance(self.data, data.TableData) else "images"
+        self.train, self.test = (getattr(self.data, f"{name}_{part}") for name in ("train", "test"))
+        self.train_labels, self.test_labels = self.data.train_labels, self.data.test_labels
+        if batch_size > len(self.train):
             raise ValueError(
-                f"a batch of {batch_size} is more than the {count:,} training images: choose a "
-                "smaller --batch-size"
+                f"a batch of {batch_size} is more than the {len(self.train):,} training {part}: "
+                "choose a smaller --batch-size"
             )
-        self.identity = fingerprint(self.data.train_images, self.data.train_labels)
-        self.steps = count // batch_size  # whole batches; those left over differ in each epoch
+        self.identity = fingerprint(self.train, self.train_labels)
+        self.steps = len(self.train) // batch_size  # whole batches; the rest differs in each epoch
+        self.card = {
+            "name": dataset, "source": self.data.source, "fingerprint": self.identity,
+            f"training_{part}": len(self.train), f"test_{part}": len(self.test),
+        }  # fmt: skip
 
     def to(self, device: torch.device) -> None:
-        self.data = self.data.to(device)
+        for name in ("train", "test", "train_labels", "test_labels"):
+            setattr(self, name, getattr(self, name).to(device))
 
     def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         r"""Whole batches of (images, labels), once through."""
-        images, labels = self.data.train_images, self.data.train_labels
-        order = torch.randperm(len(images), generator=generator).to(images.device)
+        order = torch.randperm(len(self.train), generator=generator).to(self.train.device)
         for rows in order[: self.steps * self.batch_size].split(self.batch_size):
-            yield images[rows], labels[rows]
+            yield self.train[rows], self.train_labels[rows]
 
     def test_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        r"""(images, labels) of the test set, in order, no larger than those of training."""
-        images, labels = self.data.test_images, self.data.test_labels
-        parts = images.split(self.batch_size), labels.split(self.batch_size)
+        r"""(images, labels) of the test set, in order, in batches no larger than training's."""
+        parts = self.test.split(self.batch_size), self.test_labels.split(self.batch_size)
         return zip(*parts, strict=True)
 
-    def card(self, name: str) -> dict[str, object]:
-        return {
-            "name": name, "source": self.data.source, "fingerprint": self.identity,
-            "training_images": len(self.data.train_images),
-            "test_images": len(self.data.test_images),
-        }  # fmt: skip
 
-
-def load(dataset: str) -> data.ImageData:
+def load(dataset: str, size: int = 0) -> data.ImageData | data.TableData:
     r"""Raises: ValueError, DataError with what to do if there is no such set, folder or file."""
     path = Path(dataset).expanduser()
     if dataset in data.IMAGE_SETS or not path.exists():
         return data.load_images(dataset)
     if path.is_dir():
-        return data.load_folder(path)
-    if path.suffix == ".csv":
+        return data.load_folder(path, size=size or None)
+    if path.suffix in (".csv", ".tsv"):
         return data.load_table(path)
     return data.load_array(path)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_course import losses, metrics
-from vae_course.data import binarize
+from vae_course.data import Column, TableData, binarize
 from vae_course.models import IMAGE_SHAPE, VAE, ConditionalVAE, build_vae
 from vae_course.runs import setting
 from vae_course.runs.images import Images
@@ -27,11 +27,14 @@ class Settings:
 
     model: str = "conv-vae"
     dataset: str = setting("mnist", "an image set, or a folder or file of your own")
+    size: int = setting(0, "pixels, the side of a folder's pictures; 0: as they are")
     seed: int = setting(0, "of every random number")
     epochs: int = setting(200, "passes over the images")
     samples: int = setting(1, "K: 1 trains the ELBO, more the importance-weighted bound")
     latent_dim: int = setting(20, "dimensions of z")
     width: int = setting(32, "channels of the first convolution, or hidden units of dense-vae")
+    layers: int = setting(1, "hidden ones of dense-vae")
+    likelihood: str = setting("bernoulli", "of the pixels: bernoulli, gaussian:learned, logistic …")
     batch_size: int = setting(128, "images a step, over all processes together")
     learning_rate: float = setting(1e-3, "the highest one")
     optimizer: str = setting("adam", "muon needs torch 2.9", choices=("adam", "muon"))
@@ -49,6 +52,7 @@ DEFAULTS = {
     "conv-vae": {},
     "conditional-vae": {},
     "dense-vae": {"width": 400},
+    "table-vae": {"width": 128, "latent_dim": 8, "batch_size": 32},
     # The protocol of Burda et al. 2016, trained in larger batches with a faster optimizer.
     "paper-vae": {
         "latent_dim": 50, "width": 200, "batch_size": 500, "epochs": 800, "optimizer": "muon",
@@ -69,18 +73,17 @@ class Objective(nn.Module):
         r"""Batch averages in nats: image (B, 1, 28, 28), label (B,) → loss, reconstruction, kl."""
         image = binarize(image) if self.binarized else image
         count = self.samples
+        given = [label] if isinstance(self.vae, ConditionalVAE) else []
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.half):
-            codes = self.vae.encode(image)
-        mean, log_var = (part.float() for part in codes)  # (B, D)
+            mean, log_var = self.vae.encode(image)  # (B, D)
         wide_mean, wide_log_var = (part.expand(count, *part.shape) for part in (mean, log_var))
         latent = self.vae.sampling(wide_mean, wide_log_var)  # (K, B, D)
-        decoder_input = latent.flatten(end_dim=1)  # (K · B, D)
-        if isinstance(self.vae, ConditionalVAE):
-            decoder_input = self.vae.decoder_input(decoder_input, label.repeat(count))
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.half):
-            logits = self.vae.decoder(decoder_input)  # (K · B, 1, 28, 28)
-        repeated = image.repeat(count, 1, 1, 1)
-        nll = losses.bernoulli_nll(logits.float(), repeated).view(count, -1)  # (K, B)
+            output = self.vae.output(
+                latent.flatten(end_dim=1), *(part.repeat(count) for part in given)
+            )  # (K · B, …)
+        repeated = image.repeat(count, *[1] * (image.dim() - 1))
+        nll = self.vae.likelihood.nll(output.float(), repeated).view(count, -1)  # (K, B)
         kl = losses.gaussian_kl(mean, log_var)  # (B,)
         if count == 1:
             loss = nll[0] + kl  # −ELBO, with the KL in closed form
@@ -99,23 +102,34 @@ class Task:
 
     def __init__(self, settings: Settings):
         self.settings = settings
-        self.images = Images(settings.dataset, settings.batch_size)
-        data = self.images.data
-        self.architecture = {
-            "kind": settings.model, "latent_dim": settings.latent_dim, "width": settings.width,
-        }  # fmt: skip
-        if data.image_shape != IMAGE_SHAPE:
-            self.architecture["image_shape"] = data.image_shape
-        if settings.model == "conditional-vae" and len(data.class_names) != 10:
-            self.architecture["classes"] = len(data.class_names)
+        self.images = Images(settings.dataset, settings.batch_size, size=settings.size)
+        self.architecture = self._architecture()
         torch.manual_seed(settings.seed)
         self.model = build_vae(**self.architecture)
         if settings.model == "paper-vae":
-            initialize_as_published(self.model, data.train_images)
+            initialize_as_published(self.model, self.images.train)
         self.objective = Objective(self.model, settings)
         self.optimizers = make_optimizers(self.model, settings)
         self.every, self.steps = self.images.steps, settings.epochs * self.images.steps
         self.identity = self.images.identity
+
+    def _architecture(self) -> dict[str, object]:
+        r"""What `build_vae` makes the model from; only what differs from its defaults."""
+        settings, data = self.settings, self.images.data
+        made = {"kind": settings.model}
+        made |= {"latent_dim": settings.latent_dim, "width": settings.width}
+        if isinstance(data, TableData) != (settings.model == "table-vae"):
+            what = f"{settings.model} is not for {settings.dataset!r}"
+            raise ValueError(f"{what}: table-vae is for tables, the others for images")
+        if isinstance(data, TableData):
+            return made | {"likelihood": [column_likelihood(column) for column in data.columns]}
+        more = {
+            "image_shape": (data.image_shape, IMAGE_SHAPE), "layers": (settings.layers, 1),
+            "likelihood": (settings.likelihood, "bernoulli"),
+        }  # fmt: skip
+        if settings.model == "conditional-vae":
+            more["classes"] = len(data.class_names), 10
+        return made | {name: value for name, (value, usual) in more.items() if value != usual}
 
     def to(self, device: torch.device) -> None:
         self.model.to(device)
@@ -139,22 +153,20 @@ class Task:
         for image, label in self.images.test_batches():
             for name, value in self.objective(image, label).items():
                 totals[name] = totals.get(name, 0.0) + len(image) * value.item()
-        count = len(self.images.data.test_images)
+        count = len(self.images.test)
         return {f"test_{name}": total / count for name, total in totals.items()}
 
     def card(self) -> dict[str, object]:
-        return {
-            "architecture": self.architecture, "data": self.images.card(self.settings.dataset),
-        }  # fmt: skip
+        return {"architecture": self.architecture, "data": self.images.card}
 
     def measured(self) -> dict[str, object]:
-        settings, vae, data = self.settings, self.model, self.images.data
-        images, pixels = data.test_images, "grey pixels read as probabilities"
+        settings, vae, images = self.settings, self.model, self.images.test
+        pixels = f"likelihood {self.architecture.get('likelihood', 'bernoulli, of grey pixels')}"
         if settings.binarized:
             generator = torch.Generator(device=images.device).manual_seed(settings.seed)
             images = binarize(images, generator=generator)
             pixels = "pixels drawn once with the run's seed"
-        labels = data.test_labels if isinstance(vae, ConditionalVAE) else None
+        labels = self.images.test_labels if isinstance(vae, ConditionalVAE) else None
         found = metrics.elbo(vae, images, labels=labels)
         samples = settings.importance_samples
         bound = metrics.importance_bound(vae, images, samples=samples, labels=labels)
@@ -168,13 +180,21 @@ class Task:
             mean, error = metrics.mean_with_error(values.cpu())
             measured[name] = {"mean": round(mean, 4), "standard_error": round(error, 4)}
         measured["unit"] = "nats per image"
-        measured["how"] = f"all {len(images):,} test images, {pixels}"
+        measured["how"] = f"all {len(images):,} of the test set, {pixels}"
         measured["active_units"] = int(active.sum())
         return measured
 
     def sentence(self, card: dict) -> str:
         found = card["measured"]["negative_elbo"]
-        return f"−ELBO {found['mean']} ± {found['standard_error']} nats per test image"
+        return f"−ELBO {found['mean']} ± {found['standard_error']} nats each, on the test set"
+
+
+def column_likelihood(column: Column) -> str:
+    r"""What a column of a table is modelled by, as `losses.likelihood_of` reads it."""
+    return {
+        "number": "gaussian:learned", "count": "poisson",
+        "category": f"categorical:{len(column.categories)}",
+    }[column.kind]  # fmt: skip
 
 
 def initialize_as_published(vae: VAE, images: Tensor) -> None:
