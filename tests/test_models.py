@@ -217,7 +217,7 @@ def test_images_too_small_to_be_halved_are_refused():
 
 def test_halving_and_doubling_meet_at_every_size():
     for side in range(8, 40):
-        shapes = models.halvings(4, (3, side, 11))
+        shapes = models.conv_shapes(4, (3, side, 11))
         assert shapes[0] == (3, side, 11) and min(shapes[-1][1:]) in (4, 5)
         decoder = models.conv_decoder(2, channels=4, image_shape=(3, side, 11))
         assert decoder(torch.zeros(1, 2)).shape == (1, 3, side, 11)

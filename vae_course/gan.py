@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim.swa_utils import AveragedModel
 
 from vae_course import require
-from vae_course.models import IMAGE_SHAPE, conv_decoder, halvings
+from vae_course.models import IMAGE_SHAPE, conv_decoder, conv_shapes
 from vae_course.training import History, NotFinite, core
 from vae_course.training.source import source
 
@@ -62,7 +62,7 @@ def conv_discriminator(
         stretch a difference between images. Then the logits change at most as fast as the image.
     Source: Radford et al. 2016 (DCGAN), here without batch normalisation; Miyato et al. 2018.
     """
-    shapes = halvings(channels, image_shape)  # (1, 28, 28), (32, 14, 14), (64, 7, 7)
+    shapes = conv_shapes(channels, image_shape)  # (1, 28, 28), (32, 14, 14), (64, 7, 7)
     layers: list[nn.Module] = []
     for (before, _, _), (after, _, _) in itertools.pairwise(shapes):
         layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
@@ -196,6 +196,15 @@ def weight_average(network: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(network, multi_avg_fn=towards)
 
 
+@torch.no_grad()
+def mean_probabilities(
+    discriminator: nn.Module, real: Tensor, generator: nn.Module, latent: Tensor
+) -> dict[str, float]:
+    r"""The mean probability "real" that real and that generated images get: d_real, d_fake."""
+    pairs = {"d_real": real, "d_fake": generator(latent)}
+    return {name: discriminator(images).sigmoid().mean().item() for name, images in pairs.items()}
+
+
 CAUSES = "  - log(sigmoid(logits)) of a discriminator that is sure: compute losses from logits\n"
 
 
@@ -263,14 +272,11 @@ def fit_gan(
             averages.add({"d_loss": d_loss, "g_loss": g_loss}, len(real))
             if average:
                 averaged.update_parameters(generator)
-        return {"epoch": epoch, **averages.means(), **opinions()}
-
-    def opinions() -> dict[str, float]:
-        real = data.pixels()[:1000]
-        with torch.no_grad(), core.evaluating(both, seed):
-            fake = generator(torch.randn(len(real), latent_dim, device=device))
-            means = [discriminator(images).sigmoid().mean().item() for images in (real, fake)]
-        return dict(zip(("d_real", "d_fake"), means, strict=True))
+        with core.evaluating(both, seed):
+            real = data.pixels()[:1000]
+            latent = torch.randn(len(real), latent_dim, device=device)
+            probabilities = mean_probabilities(discriminator, real, generator, latent)
+        return {"epoch": epoch, **averages.means(), **probabilities}
 
     with torch.no_grad(), core.evaluating(generator, seed):
         fake = generator(torch.zeros(1, latent_dim, device=device))

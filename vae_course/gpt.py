@@ -187,9 +187,9 @@ class CharGPT(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.to_logits = nn.Linear(width, vocabulary)
-        self._start_small(layers)
+        self._init_weights(layers)
 
-    def _start_small(self, layers: int) -> None:
+    def _init_weights(self, layers: int) -> None:
         # Small weights: the loss starts near log V. Each block adds twice to the stream; the
         # division keeps the stream's size the same at any depth.
         for name, parameter in self.named_parameters():

@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor
 
+from vae_course import require
 from vae_course.losses import gaussian_kl
 
 __all__ = ["anomaly_threshold", "attribute_direction", "rate_in_bits", "slerp"]
@@ -25,13 +26,8 @@ def slerp(start: Tensor, end: Tensor, t: float) -> Tensor:
     Raises: ValueError if the shapes differ or one of the vectors is zero.
     Source: Shoemake 1985; White 2016 for latent spaces.
     """
-    if start.shape != end.shape or start.dim() == 0:
-        raise ValueError(
-            f"start {tuple(start.shape)} and end {tuple(end.shape)}; expected the same shape (…, D)"
-        )
-    norms = [vector.norm(dim=-1, keepdim=True) for vector in (start, end)]
-    if not all((norm > 0).all() for norm in norms):
-        raise ValueError("one of the vectors is zero: it has no direction to turn from")
+    require.directions(start=start, end=end)
+    norms = [vector.norm(dim=-1, keepdim=True) for vector in (start, end)]  # (…, 1)
     cosine = (start / norms[0] * (end / norms[1])).sum(dim=-1, keepdim=True).clamp(-1, 1)
     angle = torch.acos(cosine)
     flat = torch.sin(angle) < 1e-3
@@ -47,19 +43,8 @@ def attribute_direction(latents: Tensor, has_attribute: Tensor) -> Tensor:
     Raises: ValueError on other shapes, another dtype, or if one of the groups is empty.
     Source: Larsen et al. 2016, section 4.2.
     """
-    if latents.dim() != 2 or has_attribute.shape != latents.shape[:1]:
-        raise ValueError(
-            f"latents {tuple(latents.shape)}, has_attribute {tuple(has_attribute.shape)}; expected "
-            "(N, D) and (N,)"
-        )
-    if has_attribute.dtype != torch.bool:
-        raise ValueError(
-            f"has_attribute is {has_attribute.dtype}; expected bool: integers would pick rows by "
-            "number. Compare, as in values > threshold"
-        )
-    having = int(has_attribute.sum())
-    if having in (0, len(latents)):
-        raise ValueError(f"{having} of {len(latents)} images have it; expected some, not all")
+    require.shape(("N", "D"), latents=latents)
+    require.some_of(len(latents), has_attribute=has_attribute)
     return latents[has_attribute].mean(dim=0) - latents[~has_attribute].mean(dim=0)
 
 
@@ -69,12 +54,9 @@ def anomaly_threshold(normal_scores: Tensor, false_positive_rate: float) -> floa
     Shapes: normal_scores (N,), high where suspicious
     Raises: ValueError if there are no scores, one is NaN, or the rate is not between 0 and 1.
     """
-    if normal_scores.dim() != 1 or not len(normal_scores) or normal_scores.isnan().any():
-        raise ValueError(
-            f"normal_scores of shape {tuple(normal_scores.shape)}; expected (N,) without NaN"
-        )
-    if not 0 <= false_positive_rate <= 1:
-        raise ValueError(f"the rate is {false_positive_rate}; expected a share, 0 to 1")
+    require.shape(("N",), normal_scores=normal_scores, least=1)
+    require.no_nan(normal_scores=normal_scores)
+    require.number(false_positive_rate=false_positive_rate, least=0, most=1)
     return torch.quantile(normal_scores, 1 - false_positive_rate).item()
 
 

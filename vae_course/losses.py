@@ -398,14 +398,15 @@ class Poisson(Likelihood):
 class Table(Likelihood):
     r"""Rows of a table, each column under a likelihood of its own: (B, columns).
 
-    columns: likelihoods, or their short texts: ["gaussian:learned", "poisson", "categorical:3"].
+    columns: likelihoods, their short texts ("gaussian:learned", "poisson", "categorical:3"), or the
+        columns of `data.load_table`: numbers, counts and categories
     channels, inputs: here of the whole row
     """
 
     def __init__(self, columns: Sequence[Likelihood | str]):
         super().__init__()
-        made = [likelihood_of(c) if isinstance(c, str) else c for c in columns]
-        require.count(columns=len(made))
+        require.count(columns=len(columns))
+        made = [likelihood_of(column) for column in columns]
         self.columns = nn.ModuleList(made)
         self.widths = [column.channels for column in made]
         self.channels = sum(self.widths)
@@ -449,6 +450,11 @@ def likelihood_of(spec: str | Sequence[str]) -> Likelihood:
     "categorical:3", "poisson"; a list of them is a `Table`.
     Raises: ValueError if there is no such likelihood.
     """
+    if isinstance(spec, Likelihood):
+        return spec
+    if hasattr(spec, "kind"):  # a column of a table, as data.load_table describes it
+        categories = f"categorical:{max(2, len(spec.categories))}"
+        spec = {"number": "gaussian:learned", "count": "poisson", "category": categories}[spec.kind]
     if not isinstance(spec, str):
         return Table(spec)
     name, *settings = spec.split(":")

@@ -51,7 +51,7 @@ def dense_decoder(
     )
 
 
-def halvings(channels: int, image_shape: Sequence[int]) -> list[tuple[int, int, int]]:
+def conv_shapes(channels: int, image_shape: Sequence[int]) -> list[tuple[int, int, int]]:
     r"""Shapes on the way down, each half as high and wide, until a side is below 8.
 
     From (1, 28, 28): (1, 28, 28), (32, 14, 14), (64, 7, 7). Channels double, up to eight times.
@@ -72,7 +72,7 @@ def halvings(channels: int, image_shape: Sequence[int]) -> list[tuple[int, int, 
 
 def conv_encoder(outputs: int, *, channels: int = 32, image_shape=IMAGE_SHAPE) -> nn.Sequential:
     r"""Images to `outputs` numbers, 28 → 14 → 7 by strided convolutions (notebook 02)."""
-    shapes = halvings(channels, image_shape)  # (1, 28, 28), (32, 14, 14), (64, 7, 7)
+    shapes = conv_shapes(channels, image_shape)  # (1, 28, 28), (32, 14, 14), (64, 7, 7)
     layers: list[nn.Module] = []
     for (before, _, _), (after, _, _) in itertools.pairwise(shapes):
         layers += [
@@ -92,7 +92,7 @@ def conv_decoder(latent_dim: int, *, channels: int = 32, image_shape=IMAGE_SHAPE
     Kernel 4 with stride 2: every output pixel is touched by the same number of stamps, so no
     checkerboard is built in.
     """
-    shapes = halvings(channels, image_shape)[::-1]  # (64, 7, 7), (32, 14, 14), (1, 28, 28)
+    shapes = conv_shapes(channels, image_shape)[::-1]  # (64, 7, 7), (32, 14, 14), (1, 28, 28)
     layers: list[nn.Module] = [
         nn.Linear(latent_dim, math.prod(shapes[0])),  # (B, 64 · 7 · 7)
         nn.ReLU(),
@@ -201,10 +201,10 @@ class VAE(nn.Module):
         image_shape=IMAGE_SHAPE, likelihood: Likelihood | None = None,
     ) -> "VAE":  # fmt: skip
         r"""layers: hidden ones in the encoder, and as many in the decoder."""
-        seen, said = network_shapes(likelihood, image_shape)
+        input_shape, output_shape = network_shapes(likelihood, image_shape)
         size = {"hidden": hidden, "layers": layers}
-        encoder = dense_encoder(2 * latent_dim, **size, image_shape=seen)
-        decoder = dense_decoder(latent_dim, **size, image_shape=said)
+        encoder = dense_encoder(2 * latent_dim, **size, image_shape=input_shape)
+        decoder = dense_decoder(latent_dim, **size, image_shape=output_shape)
         return cls(encoder, decoder, latent_dim=latent_dim,
                    likelihood=likelihood, image_shape=image_shape)  # fmt: skip
 
@@ -214,9 +214,9 @@ class VAE(nn.Module):
         image_shape=IMAGE_SHAPE, likelihood: Likelihood | None = None,
     ) -> "VAE":  # fmt: skip
         r"""For images of any size from 8 × 8: halved until a side is below 8, and doubled again."""
-        seen, said = network_shapes(likelihood, image_shape)
-        encoder = conv_encoder(2 * latent_dim, channels=channels, image_shape=seen)
-        decoder = conv_decoder(latent_dim, channels=channels, image_shape=said)
+        input_shape, output_shape = network_shapes(likelihood, image_shape)
+        encoder = conv_encoder(2 * latent_dim, channels=channels, image_shape=input_shape)
+        decoder = conv_decoder(latent_dim, channels=channels, image_shape=output_shape)
         return cls(encoder, decoder, latent_dim=latent_dim,
                    likelihood=likelihood, image_shape=image_shape)  # fmt: skip
 
@@ -318,9 +318,9 @@ class ConditionalVAE(VAE):
         cls, latent_dim: int, *, classes: int = 10, hidden: int = 400,
         image_shape=IMAGE_SHAPE, likelihood: Likelihood | None = None,
     ) -> "ConditionalVAE":  # fmt: skip
-        seen, said = network_shapes(likelihood, image_shape)
-        encoder = dense_encoder(2 * latent_dim, hidden=hidden, image_shape=seen)
-        decoder = dense_decoder(latent_dim + classes, hidden=hidden, image_shape=said)
+        input_shape, output_shape = network_shapes(likelihood, image_shape)
+        encoder = dense_encoder(2 * latent_dim, hidden=hidden, image_shape=input_shape)
+        decoder = dense_decoder(latent_dim + classes, hidden=hidden, image_shape=output_shape)
         return cls(encoder, decoder, latent_dim=latent_dim, classes=classes,
                    likelihood=likelihood, image_shape=image_shape)  # fmt: skip
 
@@ -329,9 +329,9 @@ class ConditionalVAE(VAE):
         cls, latent_dim: int, *, classes: int = 10, channels: int = 32,
         image_shape=IMAGE_SHAPE, likelihood: Likelihood | None = None,
     ) -> "ConditionalVAE":  # fmt: skip
-        seen, said = network_shapes(likelihood, image_shape)
-        encoder = conv_encoder(2 * latent_dim, channels=channels, image_shape=seen)
-        decoder = conv_decoder(latent_dim + classes, channels=channels, image_shape=said)
+        input_shape, output_shape = network_shapes(likelihood, image_shape)
+        encoder = conv_encoder(2 * latent_dim, channels=channels, image_shape=input_shape)
+        decoder = conv_decoder(latent_dim + classes, channels=channels, image_shape=output_shape)
         return cls(encoder, decoder, latent_dim=latent_dim, classes=classes,
                    likelihood=likelihood, image_shape=image_shape)  # fmt: skip
 
@@ -410,7 +410,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 def network_shapes(
     likelihood: Likelihood | None, image_shape: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    r"""What the encoder sees of an image, and what the decoder says about it: two (C, H, W)."""
+    r"""The shapes of what the encoder reads and of what the decoder gives out for an image."""
     first, *others = image_shape
     if likelihood is None:
         return tuple(image_shape), tuple(image_shape)

@@ -198,6 +198,40 @@ def _stretches(tensor: Tensor, to: torch.Size) -> bool:
     return tensor.dim() <= len(to) and all(n in (1, m) for n, m in pairs)
 
 
+def no_nan(**given: Tensor) -> None:
+    r"""Floats without NaN; infinities may be among them."""
+    floats(**given)
+    for name, value in given.items():
+        if value.isnan().any():
+            row = value.isnan().nonzero()[0].tolist()
+            raise ValueError(f"{name} holds NaN, the first at {row}: look where it comes from")
+
+
+def directions(**vectors: Tensor) -> None:
+    r"""Vectors (…, D) of one shape, none of them zero."""
+    same_shape(**vectors, batch=False)
+    for name, vector in vectors.items():
+        if vector.dim() == 0:
+            raise ValueError(f"{name} is a single number; expected the same shape (…, D)")
+        if not (vector.norm(dim=-1) > 0).all():
+            raise ValueError(f"{name} holds a zero vector: it has no direction to turn from")
+
+
+def some_of(rows: int, **given: Tensor) -> None:
+    r"""Which of the rows, (rows,) bool: some, not all."""
+    for name, chosen in given.items():
+        dtype = chosen.dtype if isinstance(chosen, Tensor) else kind(chosen)
+        if dtype != torch.bool:
+            raise ValueError(
+                f"{name} is {dtype}; expected bool: integers would pick rows by number. "
+                "Compare, as in values > threshold"
+            )
+        if chosen.shape != (rows,):
+            raise ValueError(f"{name} has shape {tuple(chosen.shape)}; expected ({rows},)")
+        if int(chosen.sum()) in (0, rows):
+            raise ValueError(f"{name} holds for {int(chosen.sum())} of {rows}; expected some")
+
+
 def std(std: float | Tensor, of: Tensor) -> Tensor:
     r"""A positive σ in the dtype of `of`: one for all values, or with as many dimensions as it."""
     if not isinstance(std, Tensor):

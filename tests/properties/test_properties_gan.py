@@ -189,7 +189,7 @@ def test_steps_refuse_before_they_change_anything():
 # ------------------------------------------------------------------------------------ fit_gan
 
 
-@covers("fit_gan", "weight_average")
+@covers("fit_gan", "weight_average", "mean_probabilities")
 @given(counts, st.integers(1, 7), st.integers(1, 2), seeds)
 def test_a_short_game_leaves_finite_networks_and_one_row_an_epoch(count, batch_size, epochs, seed):
     generator, judge, *_ = players()

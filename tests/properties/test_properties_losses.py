@@ -28,6 +28,7 @@ from property_tools import (
 )  # fmt: skip
 from torch.distributions import Bernoulli, Categorical, Independent, Normal, kl_divergence
 
+from vae_course import data as data_room
 from vae_course import losses
 
 covers = Covers(losses)
@@ -320,6 +321,12 @@ def test_a_row_of_a_table_is_the_sum_of_its_columns(data):
     one_hot = torch.nn.functional.one_hot(row[:, 1].long(), 3)
     seen = [row[:, :1], one_hot, (1 + row[:, 2:3]).log(), row[:, 3:]]
     torch.testing.assert_close(table.features(row), torch.cat(seen, dim=1))
+
+
+def test_a_table_knows_the_columns_that_the_data_room_describes():
+    made = data_room.load_table({"a": [0.5, 1.5] * 20, "b": ["x", "y"] * 20, "c": range(40)},
+                                counts=["c"])  # fmt: skip
+    assert losses.Table(made.columns).spec == ["gaussian:learned", "categorical:2", "poisson"]
 
 
 def test_what_a_likelihood_gives_no_probability_to_is_refused():
