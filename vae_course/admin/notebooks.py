@@ -21,7 +21,7 @@ from typing import Any
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
-_BOOTSTRAP = '''\
+_BOOTSTRAP = """\
 # Set-up: installs the course where it is missing (Colab), imports, sets the style.
 import importlib.util
 import os
@@ -32,7 +32,7 @@ if importlib.util.find_spec("vae_course") is None:
     home = "git+{address}{at_branch}"
     spec = os.environ.get("VAE_COURSE_SPEC", home)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", spec], check=True)
-    importlib.invalidate_caches()'''
+    importlib.invalidate_caches()"""
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

@@ -1,7 +1,7 @@
 """What a student runs when something is wrong: what is found, and the one command that mends it.
 
 Nothing of the course or of its libraries is imported here: each is tried in a process of its own
-(`_probe.py`), so a broken one is a line of the report and never a traceback.
+(`probe.py`), so a broken one is a line of the report and never a traceback.
 """
 
 from __future__ import annotations
@@ -12,22 +12,13 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vae_course.admin.doctor.installation import Finding
 
 WIDTH = 80
 _MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    r"""One line of the report.
-
-    kind: "ok", "note" (good to know, nothing to mend) or "problem"
-    command: what mends a problem, or what a note offers; one line to copy into a shell
-    """
-
-    kind: str
-    text: str
-    command: str = ""
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
@@ -71,12 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def diagnose() -> Iterator[Finding]:
     """All findings, in the order in which they should be mended."""
-    from vae_course.admin.doctor import _install, _lab, _machine
-    from vae_course.admin.doctor._shared import Install
+    # Only now, when no file of the working folder can be taken for a library.
+    from vae_course.admin.doctor.checks import CHECKS
+    from vae_course.admin.doctor.installation import Finding, Install
 
     install = Install()
-    checks = (*_install.CHECKS, *_lab.CHECKS, *_machine.CHECKS)
-    for check in checks:
+    for check in CHECKS:
         try:
             yield from check(install)
         except Exception as error:  # whatever it is, the other checks still have their say

@@ -1,6 +1,6 @@
 """Runs in a process of its own, so that a crash of a library ends this process and not the doctor.
 
-    python -P _probe.py FOLDER STEP …
+    python -P probe.py FOLDER STEP …
 
 Each STEP is "import NAME" or a function below. Its result, or its error in one line, is printed as
 a line of JSON; libraries may print in between. `-P`: no file of the working folder is imported.

@@ -1,7 +1,8 @@
-"""What the checks share: the installation looked at, commands, the probes' answers."""
+"""What the checks share: a finding, the installation looked at, the probes' answers."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -15,10 +16,23 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from vae_course.admin.doctor._probe import FUNCTIONS, MARK
+from vae_course.admin.doctor.probe import FUNCTIONS, MARK
 
 PROBE_SECONDS = 300  # a first import from a slow disk
 _MODULES = {"pillow": "PIL", "scikit-learn": "sklearn"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    r"""One line of the report.
+
+    kind: "ok", "note" (good to know, nothing to mend) or "problem"
+    command: what mends a problem, or what a note offers; one line to copy into a shell
+    """
+
+    kind: str
+    text: str
+    command: str = ""
 
 
 def quoted(text: str | Path) -> str:
@@ -114,7 +128,7 @@ class Install:
 
 def probe(steps: list[str], place: Path) -> dict[str, dict[str, Any]]:
     """Run the steps in a process; where one kills it, the rest run in the next process."""
-    script = Path(__file__).with_name("_probe.py")
+    script = Path(__file__).with_name("probe.py")
     environment = os.environ | {"PYTHONUTF8": "1"}
     answers: dict[str, dict[str, Any]] = {}
     while remaining := [step for step in steps if step not in answers]:
