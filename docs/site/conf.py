@@ -35,6 +35,8 @@ root_doc = "README"
 
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
@@ -42,6 +44,7 @@ myst_links_external_new_tab = False
 html_theme = "sphinx_book_theme"
 html_static_path = ["static"]
 html_css_files = ["course.css"]
+html_js_files = ["search_formulas.js"]
 html_favicon = "static/icon.svg"
 html_context = {"default_mode": "auto"}
 html_baseurl = os.environ.get("SITE_URL", "")
@@ -106,8 +109,9 @@ def adapted(app, docname: str, source: list[str]) -> None:
 
 
 def prose(text: str, path: Path, pages: set[Path]) -> str:
-    """No picture from another host: the Colab badge becomes a link, others go. Anchors in lower
-    case, as GitHub has them and JupyterLab not. What is no page here is linked in the repository.
+    """No picture from another host: the Colab badge becomes a link, with a second one to download
+    the notebook; others go. Anchors in lower case, as GitHub has them and JupyterLab not. What is
+    no page here is linked in the repository.
     """
 
     def link(match: re.Match) -> str:
@@ -119,13 +123,19 @@ def prose(text: str, path: Path, pages: set[Path]) -> str:
         return f"]({file}{anchor.lower()})"
 
     def badge(match: re.Match) -> str:
-        return f"[{match['name']}]({match['target']})" if "colab" in match["target"] else ""
+        if "colab" not in match["target"]:
+            return ""
+        link = f"[{match['name']}]({match['target']})"
+        download = f" · {{download}}`Download it <{path.name}>`" if path.suffix == ".ipynb" else ""
+        return link + download
 
     return LINK.sub(link, BADGE.sub(badge, text))
 
 
 def described(app, doctree) -> None:
-    """Each picture of an output gets the alt text that is stored beside it in the notebook."""
+    """Each picture of an output gets the alt text that is stored beside it in the notebook, and the
+    line under it, which says the same, the look of a caption.
+    """
     from docutils import nodes
 
     path = Path(app.env.doc2path(app.env.docname))
@@ -142,6 +152,11 @@ def described(app, doctree) -> None:
     ]
     for picture, alt in zip(pictures, alts, strict=True):
         picture["alt"] = alt
+        caption = picture.next_node(siblings=True, ascend=True)
+        if isinstance(caption, nodes.paragraph) and re.match(
+            "(Figure|Animation): ", caption.astext()
+        ):
+            caption["classes"].append("picture-caption")
 
 
 def finished(app, exception) -> None:

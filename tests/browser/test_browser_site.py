@@ -9,6 +9,7 @@ VAE_COURSE_SITE names another folder with the built site.
 import functools
 import http.server
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -47,9 +48,11 @@ def page(request):
         opened.on("request", lambda request: _own(request.url) or _note(opened, request.url))
         opened.on(
             "console",
-            lambda line: opened.complaints.append(f"{line.text} {line.location['url']}")
-            if line.type == "error"
-            else None,
+            lambda line: (
+                opened.complaints.append(f"{line.text} {line.location['url']}")
+                if line.type == "error"
+                else None
+            ),
         )
         yield opened
         assert opened.complaints == []
@@ -86,6 +89,49 @@ def test_the_search_finds_a_notebook(page, address):
     link = page.locator("#search-results a").first
     link.wait_for()
     assert "KL loss" in page.locator("#search-results").inner_text()
+
+
+def test_the_search_shows_formulas_as_text(page, address):
+    page.goto(f"{address}/search.html?q=standard+deviation")
+    page.locator("#search-results p.context").first.wait_for()
+    found = page.locator("#search-results p.context").all_inner_texts()
+    assert found and not any(re.search(r"\\[a-zA-Z(]", text) for text in found), found
+    read = page.evaluate(
+        r"formulaAsText('q(z \\mid x) = \\mathcal N(\\mu, \\sigma^2), \\frac{1}{2}\\hat{x}')"
+    )
+    assert read == "q(z | x) = N(μ, σ²), (1)/(2)x\u0302"
+
+
+def test_a_notebook_can_be_downloaded_and_leads_on(page, address):
+    page.goto(f"{address}/{NOTEBOOK}")
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="Download it").click()
+    assert waiting.value.suggested_filename == "04_kl_loss.ipynb"
+    for direction in ("left-prev", "right-next"):
+        assert page.locator(f"a.{direction}").count() == 1
+
+
+def test_code_does_not_end_beyond_the_edge(page, address):
+    page.goto(f"{address}/{NOTEBOOK}")
+    if page.viewport_size["width"] < 640:
+        cut = page.evaluate(
+            """[...document.querySelectorAll('div.cell_input pre')]
+            .filter(pre => pre.scrollWidth > pre.clientWidth + 1).length"""
+        )
+        assert cut == 0
+        wide = page.evaluate(
+            """[...document.querySelectorAll('p.picture-caption')]
+            .filter(line => line.scrollWidth > line.clientWidth + 1).length"""
+        )
+        assert wide == 0
+
+
+def test_claims_are_left_out_and_the_set_up_is_folded(page, address):
+    page.goto(f"{address}/{NOTEBOOK}")
+    code = page.locator("div.cell_input")
+    assert not any(text.startswith("assert ") for text in code.all_text_contents())
+    setup = page.locator("details", has=page.locator("text=find_spec")).first
+    assert setup.count() == 1 and setup.get_attribute("open") is None
 
 
 def test_solutions_are_folded_and_open_by_keyboard(page, address):
