@@ -2,11 +2,12 @@ r"""What a long run of images is trained on: a set by its name, or a folder or f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vae_course import data
 from vae_course.training.resume import fingerprint
@@ -47,10 +48,20 @@ class Images:
         for rows in order[: self.steps * self.batch_size].split(self.batch_size):
             yield self.train[rows], self.train_labels[rows]
 
-    def test_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        r"""(images, labels) of the test set, in order, in batches no larger than training's."""
+    @torch.no_grad()
+    def held_out(self, objective: nn.Module) -> dict[str, float]:
+        r"""The objective's averages over the test set, in batches no larger than training's."""
+        totals: dict[str, float] = {}
         parts = self.test.split(self.batch_size), self.test_labels.split(self.batch_size)
-        return zip(*parts, strict=True)
+        for image, label in zip(*parts, strict=True):
+            for name, value in objective(image, label).items():
+                totals[name] = totals.get(name, 0.0) + len(image) * float(value)
+        return {f"test_{name}": total / len(self.test) for name, total in totals.items()}
+
+
+def up_and_down(step: int, steps: int, *, warm_up: int = 200) -> float:
+    r"""A schedule's share of the learning rate: `warm_up` steps up, then a cosine down to 0."""
+    return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def load(dataset: str, size: int = 0) -> data.ImageData | data.TableData:

@@ -3,7 +3,6 @@ r"""VAEs: `vae-course train --model conv-vae` and its like."""
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator
 
 import torch
@@ -13,9 +12,7 @@ from vae_course import losses, metrics
 from vae_course.data import Column, TableData, binarize
 from vae_course.models import IMAGE_SHAPE, VAE, ConditionalVAE, build_vae
 from vae_course.runs import setting
-from vae_course.runs.images import Images
-
-WARM_UP = 200  # steps in which the learning rate rises
+from vae_course.runs.images import Images, up_and_down
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,22 +136,13 @@ class Task:
         return self.images.batches(generator)
 
     def learning_rate_at(self, step: int) -> float:
-        rising = min(1.0, (step + 1) / WARM_UP)
-        falling = 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        return self.settings.learning_rate * rising * falling
+        return self.settings.learning_rate * up_and_down(step, self.steps)
 
     def place(self, step: int) -> dict[str, float]:
         return {"epoch": step // self.every}
 
-    @torch.no_grad()
     def held_out(self) -> dict[str, float]:
-        r"""The objective on the test images; the same noise and the same pixels each epoch."""
-        totals: dict[str, float] = {}
-        for image, label in self.images.test_batches():
-            for name, value in self.objective(image, label).items():
-                totals[name] = totals.get(name, 0.0) + len(image) * value.item()
-        count = len(self.images.test)
-        return {f"test_{name}": total / count for name, total in totals.items()}
+        return self.images.held_out(self.objective)
 
     def card(self) -> dict[str, object]:
         return {"architecture": self.architecture, "data": self.images.card}
