@@ -62,7 +62,7 @@ class Command:
 
     def __init__(self, tmp_path, monkeypatch, capsys):
         self.capsys = capsys
-        monkeypatch.setattr(images, "load", lambda name: digits())
+        monkeypatch.setattr(images, "load", lambda name, size: digits())
         text = tmp_path / "text.txt"
         text.write_text(TEXT)
         small = {"layers": 1, "heads": 2, "width": 16, "block_size": 8, "batch_size": 4}
@@ -417,7 +417,7 @@ def test_nan_in_the_images(out, tmp_path, monkeypatch, capsys):
     way.loss = lambda model, image: (model(image)[0] - image).square().mean()  # one's own
     said = way(out)
     assert isinstance(said, TrainingDiverged) and said.epoch == 1
-    assert "they hold NaN" in str(said)
+    assert "images[17] holds NaN" in str(said)
 
     def watching(model, image):  # which batch of the first epoch holds image 17?
         seen.append(bool((image == whole[17]).flatten(1).all(1).any()))

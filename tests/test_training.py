@@ -201,6 +201,11 @@ class TestAgain:
         _, histories = self.orders({"history": mine, "epochs": 2}, {"history": mine})
         assert histories == [mine, mine] and mine["epoch"] == [1, 2, 3]
 
+    def test_a_history_that_was_interrupted_and_goes_on_is_whole(self):
+        mine = History([{"epoch": 1, "train_loss": 1.0}], interrupted=True)
+        self.orders({"history": mine})
+        assert mine["epoch"] == [1, 2] and not mine.interrupted
+
     def test_a_history_with_rows_and_a_checkpoint_are_refused(self, tmp_path):
         mine = History([{"epoch": 1, "train_loss": 1.0}])
         with pytest.raises(ValueError, match="which has its own"):
@@ -311,7 +316,16 @@ class TestDiverged:
         error, _ = self.fit_with_losses([math.nan], images=images)
         assert "images outside [0, 1]: they run from -0.5 to 2.5" in str(error)
         error, _ = self.fit_with_losses([math.nan], images=images * math.nan)
-        assert "the images: they hold NaN" in str(error)
+        assert "images[0] holds NaN" in str(error)
+
+    def test_a_nan_in_the_test_images_is_named_with_its_row(self):
+        images = torch.rand(9, 1)
+        spoiled = images.clone()
+        spoiled[4] = math.nan
+        with pytest.raises(TrainingDiverged, match=r"test_images\[4\] holds NaN") as caught:
+            fit(Shift(), lambda model, image: model(image).mean(), images, epochs=1,
+                test_images=spoiled, progress=False)  # fmt: skip
+        assert "the test loss became nan" in str(caught.value)
 
     def test_names_the_learning_rate_of_the_optimizer_in_use(self, images):
         model = models.DenseAutoencoder(2, hidden=8)

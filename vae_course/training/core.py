@@ -103,6 +103,7 @@ def train_epochs(
     causes: what else to say, one line each, when something became NaN
     Raises: TrainingInterrupted, TrainingDiverged, DeviceLost, and what train_one raises.
     """
+    history.interrupted = False
     first = epoch = len(history)
     last = first + epochs
     go_on = saved.go_on if saved else "fit(checkpoint=…) would have kept the epochs completed."

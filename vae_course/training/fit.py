@@ -2,7 +2,6 @@ r"""The loop of notebook 01, `one_epoch`, and `fit`: that loop for a long evenin
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -139,7 +138,10 @@ def fit(
         progress=progress, monitor=monitor,
         after_epoch=after_epoch and (lambda epoch: after_epoch(epoch, model, history)),
         learning_rate=lambda: optimizer.param_groups[0]["lr"],
-        causes=lambda: _causes(data.pixels()),
+        causes=lambda: _causes({"images": data.pixels()} | {
+            f"{part}_images": given[0] for part, given in held_out.items()
+            if given and isinstance(given[0], Tensor)
+        }),
         saved=checkpoint and Resumable(
             checkpoint, data.identity(), model=model, optimizer=optimizer, scheduler=scheduler,
             shuffling=shuffling, history=history, loss=loss, images=images,
@@ -206,17 +208,20 @@ def _check_steps(model, optimizer, scheduler, clip) -> None:
         raise ValueError("the scheduler is another optimizer's: pass its own as optimizer=… too")
 
 
-def _causes(images: Tensor) -> str:
-    low, high = (float(value) for value in images.detach().aminmax())
-    if math.isnan(low):
-        about_images = "the images: they hold NaN, images.isnan().flatten(1).any(1) says which"
-    elif low >= 0 and high <= 1:
-        about_images = "not the images: they lie in [0, 1]"
-    else:
-        about_images = (
-            f"images outside [0, 1]: they run from {low:.3g} to {high:.3g}; pixels are divided by "
-            "255, or their normalization is undone"
-        )
+def _causes(sets: dict[str, Tensor]) -> str:
+    about_images = "not the images: they lie in [0, 1]"
+    for name, images in sets.items():
+        rows = images.detach().reshape(len(images), -1)
+        low, high = (float(value) for value in rows.aminmax())
+        if not rows.isfinite().all():
+            first = int((~rows.isfinite().all(dim=1)).nonzero()[0])
+            about_images = f"{name}[{first}] holds NaN or infinity: leave it out, or repair it"
+            break
+        if low < 0 or high > 1:
+            about_images = (
+                f"{name} outside [0, 1]: they run from {low:.3g} to {high:.3g}; pixels are divided "
+                "by 255, or their normalization is undone"
+            )
     return (
         "  - a log-variance overflowed, exp(log_var) is infinite above 88: bound it, for example "
         "log_var.clamp(-10, 10)\n"
