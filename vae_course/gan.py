@@ -138,7 +138,8 @@ def discriminator_step(
     Raises: ValueError if real and generated images differ in shape, pixels leave [0, 1], or the
         optimizer is the other player's; TypeError on anything that is no tensor or network.
     """
-    require.network(generator=generator, discriminator=discriminator)
+    require.network(discriminator=discriminator)
+    require.function(generator=generator)
     require.optimizer_of(discriminator, optimizer)
     require.batch(real=real, latent=latent)
     require.number(r1=r1, least=0)
@@ -163,7 +164,8 @@ def generator_step(
     Shapes: latent (B, D) → the loss before the step
     Raises: ValueError, TypeError as `discriminator_step`.
     """
-    require.network(generator=generator, discriminator=discriminator)
+    require.network(generator=generator)
+    require.function(discriminator=discriminator)
     require.optimizer_of(generator, optimizer)
     require.batch(latent=latent)
     loss = generator_loss(discriminator(generator(latent)))

@@ -445,6 +445,13 @@ def network(**given: nn.Module) -> None:
             )
 
 
+def function(**given: object) -> None:
+    r"""What can be called: networks and functions, no classes."""
+    for name, value in given.items():
+        if not callable(value) or isinstance(value, type):
+            raise TypeError(f"{name} is {kind(value)}; expected a network, or a function")
+
+
 def optimizer_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     r"""An optimizer that holds parameters of this model."""
     if not isinstance(optimizer, torch.optim.Optimizer):
