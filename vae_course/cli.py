@@ -16,6 +16,9 @@ from vae_course.runs import FAMILIES
 ELSEWHERE = {
     "start": ("vae_course.admin.start", "the notebooks in a folder of your own"),
     "doctor": ("vae_course.admin.doctor", "what is wrong here, and the command that mends it"),
+    "generate": ("vae_course.runs.trained", "new pictures (or rows) from a trained VAE"),
+    "reconstruct": ("vae_course.runs.trained", "test pictures and what a VAE makes of them"),
+    "examine": ("vae_course.runs.trained", "the clinic: what is wrong with a trained VAE"),
     "stamp": ("vae_course.admin.stamp", "write your fork's address into badges and notebooks"),
     "teach": ("vae_course.teach.parser", "an instructor's week: release, collect, grade, scores"),
 }
@@ -89,7 +92,9 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
     _add_train(commands)
     for name, (module, text) in ELSEWHERE.items():
         if name == wanted:
-            importlib.import_module(module).add_command(commands)
+            loaded = importlib.import_module(module)
+            add = getattr(loaded, f"add_{name}", None) or loaded.add_command
+            add(commands)
         else:
             commands.add_parser(name, help=text)
     return parser

@@ -84,7 +84,7 @@ def examine(
     """
     images = _some(_checked("images", images), seed)
     if test_images is not None:
-        test_images = _some(_checked("test_images", test_images), seed)
+        test_images = _some(_checked("test_images", test_images, least=2), seed)
         if test_images.shape[1:] != images.shape[1:]:
             raise ValueError(
                 f"test_images are {tuple(test_images.shape[1:])} and images "
@@ -138,11 +138,12 @@ def _report(case: Case, named: str) -> Report:
 # ------------------------------------------------------------------------------- preparations
 
 
-def _checked(name: str, images: Tensor) -> Tensor:
+def _checked(name: str, images: Tensor, *, least: int = 16) -> Tensor:
     if not isinstance(images, Tensor):
         raise TypeError(f"{name} is {require.kind(images)}; expected a torch.Tensor")
-    if images.dim() < 2 or len(images) < 16:
-        raise ValueError(f"{name} has shape {tuple(images.shape)}; expected 16 images or more")
+    if images.dim() < 2 or len(images) < least:
+        shape = tuple(images.shape)
+        raise ValueError(f"{name} has shape {shape}; expected {least} images or more")
     return images.detach().cpu().float()
 
 

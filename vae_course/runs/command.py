@@ -101,7 +101,12 @@ def train(options: argparse.Namespace) -> str:
     out.mkdir(parents=True, exist_ok=True)
     with device_watched(run.go_on):
         card = run.train()
-    return f"{out / 'model.safetensors'}: {run.task.sentence(card)}" if card else ""
+    if not card:  # another process writes it
+        return ""
+    said = f"{out / 'model.safetensors'}: {run.task.sentence(card)}"
+    if hasattr(run.task, "page"):
+        said += f"\n{run.task.page(out, card, run.history)}: what it makes, card and clinic"
+    return said
 
 
 def _resumed(described: ModuleType, out: Path, model: str, preset, given: dict) -> object:

@@ -66,6 +66,8 @@ class Task(Protocol):
     def sentence(self, card: dict) -> str:
         r"""The result in a few words."""
 
+    # and, if there is something to look at: page(out, card, history) → the path of what it wrote
+
 
 class Run:
     r"""One training of a task: on one process or several, new or resumed.

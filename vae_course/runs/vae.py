@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from vae_course import losses, metrics
 from vae_course.data import Column, TableData, binarize
 from vae_course.models import IMAGE_SHAPE, VAE, ConditionalVAE, build_vae
-from vae_course.runs import setting
+from vae_course.runs import setting, trained
 from vae_course.runs.images import Images, up_and_down
+from vae_course.training import History
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +177,9 @@ class Task:
     def sentence(self, card: dict) -> str:
         found = card["measured"]["negative_elbo"]
         return f"−ELBO {found['mean']} ± {found['standard_error']} nats each, on the test set"
+
+    def page(self, out: Path, card: dict, history: History) -> Path:
+        return trained.write_page(out, self.model, card, self.images.data, history)
 
 
 def column_likelihood(column: Column) -> str:
