@@ -14,7 +14,7 @@ An encoder narrows from left to right, a decoder widens, a cloud is a Gaussian, 
 column of cells is a code, a black box is a loss. Data flows along grey arrows with the shape of the
 tensor on them; gradients go back along dashed ones, and a cross says where they stop.
 Ready-made: `autoencoder`, `stamp`, `computation_graphs`, `elbo`, `vae`, `gan`, `edit`, `attention`,
-`quantisation`, `diffusion`; each returns its Diagram.
+`quantisation`, `code_writer`, `diffusion`, `latent_diffusion`; each returns its Diagram.
 """
 
 from __future__ import annotations
@@ -40,11 +40,13 @@ __all__ = [
     "Node",
     "attention",
     "autoencoder",
+    "code_writer",
     "computation_graphs",
     "diffusion",
     "edit",
     "elbo",
     "gan",
+    "latent_diffusion",
     "quantisation",
     "stamp",
     "vae",
@@ -137,7 +139,7 @@ class Diagram:
             *((x - width / 2, y - left), (x - width / 2, y + left)),
             *((x + width / 2, y + right), (x + width / 2, y - right)),
         ]
-        self._add(Polygon(corners, joinstyle="round"), colour)
+        self.add(Polygon(corners, joinstyle="round"), colour)
         self._names(x, y, text, shape)
         return Node(x, y, width, sum(sides) / 2, sides)
 
@@ -145,7 +147,7 @@ class Diagram:
         r"""A rounded box for whatever has no shape of its own. colour: a key of COLOURS, or one."""
         corner = (x - width / 2 + 0.06, y - height / 2 + 0.06)
         style = "round,pad=0.06,rounding_size=0.1"
-        self._add(FancyBboxPatch(corner, width - 0.12, height - 0.12, boxstyle=style), colour)
+        self.add(FancyBboxPatch(corner, width - 0.12, height - 0.12, boxstyle=style), colour)
         self._names(x, y, text, shape)
         return Node(x, y, width, height)
 
@@ -168,9 +170,9 @@ class Diagram:
         r"""A Gaussian: dense in the middle, its dashed line one standard deviation away."""
         for share in np.linspace(1, 0.08, 14):
             size = (share * width, share * height)
-            self._add(Ellipse((x, y), *size, alpha=0.06, lw=0, ec="none"), "latent", fill=1)
+            self.add(Ellipse((x, y), *size, alpha=0.06, lw=0, ec="none"), "latent", fill=1)
         line = Ellipse((x, y), 0.5 * width, 0.5 * height, ls=(0, (3, 2)), lw=1.2)
-        self._add(line, "latent", fill=None)
+        self.add(line, "latent", fill=None)
         self._names(x, y, text)
         if label:
             self.label(x, y - height / 2 - 0.1, label, size=SMALL)
@@ -185,7 +187,7 @@ class Diagram:
         for index, value in enumerate(values):
             across, down = (0, index) if vertical else (index, 0)
             corner = (x - width / 2 + across * cell, y + height / 2 - (down + 1) * cell)
-            self._add(Rectangle(corner, cell, cell, lw=1), colour, fill=0.15 + 0.7 * float(value))
+            self.add(Rectangle(corner, cell, cell, lw=1), colour, fill=0.15 + 0.7 * float(value))
         if text:
             self.label(x, y + height / 2 + 0.13, text)
         return Node(x, y, width, height)
@@ -202,7 +204,7 @@ class Diagram:
             if row == chosen:
                 corner = (node.left[0] - 0.02, middle - cell / 2 - 0.02)
                 frame = Rectangle(corner, node.width + 0.04, cell + 0.04, lw=2.2)
-                self._add(frame, "black", fill=None)
+                self.add(frame, "black", fill=None)
         if text:
             self.label(x, y + height / 2 + 0.15, text)
         return Node(x, y, cells * cell, height)
@@ -246,7 +248,7 @@ class Diagram:
             value, corner = values[row, column], (left + column * cell, top - (row + 1) * cell)
             empty = np.isnan(value)
             fill = 0.04 if empty else 0.85 * float(np.clip(value, 0, 1))
-            self._add(Rectangle(corner, cell, cell, lw=0.8), colour, fill=fill)
+            self.add(Rectangle(corner, cell, cell, lw=0.8), colour, fill=fill)
             middle = (corner[0] + cell / 2, corner[1] + cell / 2)
             if empty:
                 self.label(*middle, "×", size=8, color="#999999")
@@ -258,9 +260,18 @@ class Diagram:
 
     def operation(self, x, y, text="+", *, size=0.3):
         r"""A small circle: +, ×, −."""
-        self._add(Circle((x, y), size / 2, lw=1.3), "black", fill=0.0)
+        self.add(Circle((x, y), size / 2, lw=1.3), "black", fill=0.0)
         self.label(x, y, text, size=12, va="center_baseline")
         return Node(x, y, size, size)
+
+    def add(self, patch, colour: str, *, fill: float | None = 0.2) -> None:
+        r"""Any patch of matplotlib in a colour of the house, its inside a tint; None: empty."""
+        colour = COLOURS.get(colour, colour)
+        if patch.get_linewidth() > 0:
+            patch.set_edgecolor(colour)
+        patch.set_facecolor("none" if fill is None else tint(colour, fill))
+        patch.set_zorder(4 if fill is None else 2)
+        self.axes.add_patch(patch)
 
     # --- arrows and words -------------------------------------------------------------------------
 
@@ -270,7 +281,8 @@ class Diagram:
         via: corners that the arrow passes; bend: a curve instead of a straight line (0.3 is much)
         side: of the label: "above", "below", "left" or "right"
         """
-        self._arrow(start, end, label, side, via, bend, color=colour, lw=1.4)
+        look = {"color": COLOURS.get(colour, colour), "lw": 1.4 if colour == GREY else 1.8}
+        self._arrow(start, end, label, side, via, bend, **look)
 
     def gradient(self, start, end, label="", *, side="below", via=(), bend=0.0, offset=-0.12):
         r"""A gradient on its way back, from the later node to the earlier one.
@@ -328,14 +340,6 @@ class Diagram:
         return found
 
     # --- how it is drawn --------------------------------------------------------------------------
-
-    def _add(self, patch, colour: str, *, fill: float | None = 0.2) -> None:
-        colour = COLOURS.get(colour, colour)
-        if patch.get_linewidth() > 0:
-            patch.set_edgecolor(colour)
-        patch.set_facecolor("none" if fill is None else tint(colour, fill))
-        patch.set_zorder(4 if fill is None else 2)
-        self.axes.add_patch(patch)
 
     def _names(self, x: float, y: float, text: str, shape: str = "") -> None:
         up = 0.09 if text and shape else 0
@@ -443,7 +447,7 @@ def stamp() -> Diagram:
     output = diagram.grid(6.0, 1.25, np.zeros((5, 5)), cell=0.3)
     for name, colour, column in (("a", BLUE, 0), ("b", ORANGE, 1)):
         corner = (pixels.left[0] + column * 0.36, pixels.y)
-        diagram._add(Rectangle(corner, 0.36, 0.36, lw=1.5), colour, fill=0.6)
+        diagram.add(Rectangle(corner, 0.36, 0.36, lw=1.5), colour, fill=0.6)
         diagram.label(corner[0] + 0.18, corner[1] + 0.18, name, weight="bold")
         left, top = output.left[0] + column * 0.6, output.top[1]
         for row, across in itertools.product(range(3), range(3)):
@@ -451,7 +455,7 @@ def stamp() -> Diagram:
             cell = Rectangle(corner, 0.3, 0.3, fc=colour, alpha=0.75 * shades[row][across], lw=0)
             cell.set_zorder(3)
             diagram.axes.add_patch(cell)
-        diagram._add(Rectangle((left, top - 0.9), 0.9, 0.9, lw=2), colour, fill=None)
+        diagram.add(Rectangle((left, top - 0.9), 0.9, 0.9, lw=2), colour, fill=None)
     times = diagram.operation(2.1, 0.95, "×")
     plus = diagram.operation(3.9, 0.95, "+")
     bias = diagram.code(3.9, 1.75, "bias", cells=1, colour="plain")
@@ -539,11 +543,11 @@ def elbo() -> Diagram:
         (0.9, "what is left", left, bound, "encoder", "ELBO"),
     )
     for y, name, start, end, colour, text in bars:
-        diagram._add(Rectangle((start, y - 0.21), end - start, 0.42), colour, fill=0.25)
+        diagram.add(Rectangle((start, y - 0.21), end - start, 0.42), colour, fill=0.25)
         diagram.label(left - 0.1, y, name, ha="right", size=SMALL)
         diagram.label((start + end) / 2, y, text)
     gap = Rectangle((bound, 0.69), evidence - bound, 0.42, hatch="////", lw=1)
-    diagram._add(gap, "noise", fill=0.12)
+    diagram.add(gap, "noise", fill=0.12)
     middle = (bound + evidence) / 2
     diagram.label(middle, 0.9, "gap").set_bbox({"fc": "white", "ec": "none", "pad": 2})
     diagram.label(middle, 0.53, "KL(q(z|x) ‖ p(z|x)) ≥ 0", size=SMALL).set_bbox(
@@ -758,11 +762,63 @@ def diffusion(steps: int = 5, *, pixels=None) -> Diagram:
         high, low = 1.3, 0.9
         diagram.arrow((before.right[0], high), (after.left[0], high))
         start, end = (after.left[0], low), (before.right[0], low)
-        diagram._arrow(start, end, "", "below", (), 0.0, color=COLOURS["decoder"], lw=1.8)
+        diagram.arrow(start, end, colour="decoder")
     diagram.label(0.15, 1.85, "q: adds noise, fixed, nothing to learn", ha="left", color=GREY)
     diagram.arrow((3.3, 1.85), (7.4, 1.85))
     diagram.label(7.45, 0.2, "p: a network removes it, learned", ha="right", color="#00664A")
-    diagram._arrow((4.6, 0.2), (0.2, 0.2), "", "below", (), 0.0, color=COLOURS["decoder"], lw=1.8)
+    diagram.arrow((4.6, 0.2), (0.2, 0.2), colour="decoder")
+    return diagram
+
+
+def latent_diffusion() -> Diagram:
+    r"""Chapter 11: a small network turns noise into codes, and the VAE's decoder paints them."""
+    diagram = Diagram(7.6, 3.1)
+    image = diagram.image(0.5, 2.3, text="x", size=0.7)
+    encoder = diagram.encoder(1.75, 2.3, width=1.0, height=1.0)
+    cloud = diagram.cloud(4.1, 2.3, "codes of digits", width=1.7, height=1.1)
+    prior = diagram.cloud(1.5, 0.65, "N(0, I)", width=1.1, height=0.9)
+    code = diagram.code(5.3, 0.65, "z", cells=4)
+    decoder = diagram.decoder(6.2, 0.65, width=0.95, height=1.0)
+    sample = diagram.image(7.2, 0.65, _smooth(digit("8")), size=0.6)
+    diagram.arrow(image, encoder)
+    diagram.arrow(encoder, cloud, "q(z|x)")
+    diagram.label(5.1, 2.3, "of all images together:\nwhat is to be learned", ha="left", size=SMALL)
+    steps = [
+        diagram.code(x, 0.65, cells=4, values=v)
+        for x, v in (
+            (2.75, [0.9, 0.1, 0.6, 0.0]),
+            (3.6, [0.7, 0.3, 0.7, 0.2]),
+            (4.45, [0.4, 0.4, 0.7, 0.6]),
+        )
+    ]
+    diagram.arrow(prior, steps[0])
+    for before, after in itertools.pairwise([*steps, code]):
+        diagram.arrow(before, after, colour="decoder")
+    diagram.label(3.6, 0.12, "a small network removes noise, step by step", color="#00664A")
+    diagram.arrow(code, decoder)
+    diagram.arrow(decoder, sample)
+    diagram.arrow(cloud.bottom, (4.1, 1.25), "trained on these", side="right")
+    return diagram
+
+
+def code_writer() -> Diagram:
+    r"""Chapter 10: a GPT writes the codes one by one, and the decoder paints them."""
+    diagram = Diagram(7.6, 2.2)
+    numbers = np.array([[0.2, 0.5, 0.9], [0.4, 0.7, np.nan], [np.nan, np.nan, np.nan]])
+    grid = diagram.grid(0.75, 1.1, numbers, "codes (B, 49)", cell=0.34, colour="codebook")
+    block = diagram.block(2.4, 1.1, "GPT")
+    probs = diagram.code(4.0, 1.1, "p(next code)", cells=5, values=[0.1, 0.2, 0.9, 0.3, 0.1])
+    full = np.array([[0.2, 0.5, 0.9], [0.4, 0.7, 0.6], [0.3, 0.8, 0.1]])
+    codes = diagram.grid(5.05, 1.1, full, "all written", cell=0.26, colour="codebook")
+    decoder = diagram.decoder(6.1, 1.1, width=0.9)
+    image = diagram.image(7.15, 1.1, _smooth(digit("5")), size=0.65)
+    diagram.arrow(grid, block)
+    diagram.arrow(block, probs, "(B, K)")
+    diagram.arrow(probs.bottom, grid.bottom, via=[(4.0, 0.25), (0.75, 0.25)])
+    diagram.label(2.4, 0.12, "a draw: the next code", size=SMALL, color=GREY)
+    diagram.arrow(probs, codes)
+    diagram.arrow(codes, decoder)
+    diagram.arrow(decoder, image)
     return diagram
 
 
