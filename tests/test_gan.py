@@ -295,6 +295,8 @@ def test_average_changes_what_is_handed_over_and_not_the_game():
     assert torch.equal(weights(judge), weights(plain_judge)) and history.rows == plain_history.rows
     assert not torch.equal(weights(smooth), weights(plain))
     assert torch.equal(weights(smooth), shown[-1])
+    last, _, _ = ring_game(epochs=3, average=1e-12)  # of the past, nothing stays
+    torch.testing.assert_close(weights(last), weights(plain))
     with pytest.raises(ValueError, match="average is 1"):
         ring_game(average=1)
 

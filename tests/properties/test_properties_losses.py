@@ -353,6 +353,8 @@ def test_a_learned_spread_finds_the_spread_of_the_errors_and_not_less_than_the_l
         optimizer.step()
     _, std = likelihood.mean_and_std(torch.zeros(2, 2))
     torch.testing.assert_close(std, torch.tensor([[0.3, 0.001]]), rtol=0.01, atol=0)
+    _, std = losses.Gaussian("predicted").mean_and_std(torch.tensor([[0.0, -20.0]]))
+    assert std.item() == pytest.approx(1e-3)
 
 
 # ------------------------------------------------------------------ rows that have nothing to do
@@ -385,7 +387,9 @@ def test_what_is_broken_in_one_image_stays_there(name, data):
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_no_images_no_losses(name, dtype):
     args = [torch.zeros((0, *shape[1:]), dtype=dtype) for shape in BATCHED[name]]
-    assert call(getattr(losses, name), *args).shape == (0,)
+    found = call(getattr(losses, name), *args)
+    assert found.shape == (0,)
+    assert found.dtype == torch.promote_types(dtype, torch.float32), "sums in half precision"
 
 
 @pytest.mark.parametrize("name", BATCHED)
