@@ -5,6 +5,8 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from vae_course.printing import say
+
 WIDTH = 78
 MIME = "application/vnd.vae-course.verdict+json"  # how a grader reads a verdict
 _TITLES = {
@@ -59,7 +61,7 @@ class Verdict:
 
 def show(verdict: Verdict) -> None:
     r"""Put the box on the page; while nbgrader grades, what it says as data beside it."""
-    print(f"{verdict}\n", end="")  # one write: a kernel may flush between text and newline
+    say(str(verdict))
     if os.environ.get("NBGRADER_EXECUTION") == "autograde":
         from IPython.display import publish_display_data
 

@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from vae_course import progress
+from vae_course.printing import say
 
 __all__ = ["CHALLENGES", "Challenge", "Result", "challenge"]
 
@@ -125,7 +126,7 @@ def challenge(chapter: str, model: Any = None) -> Result:
     result = Result(asked, "task") if model is None or model is ... else _measure(asked, model)
     if result.passed:
         progress.record("challenges", name)
-    print(f"{result}\n", end="")
+    say(str(result))
     return result
 
 

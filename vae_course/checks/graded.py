@@ -22,6 +22,7 @@ from typing import Any
 from vae_course import checks
 from vae_course.checks import CheckFailed, Verdict, variants
 from vae_course.checks._verdict import show
+from vae_course.printing import say
 
 EXAMPLE = "your-id"  # what STUDENT is in an assignment that nobody filled in
 ALPHABET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
@@ -51,8 +52,8 @@ def numbers(question: str, name: str) -> SimpleNamespace:
     asked, who = variants.question(question), student(name)
     mine = variants.numbers(asked, who)
     if who == EXAMPLE:
-        print("STUDENT is not set yet: these are example numbers, not yours.")
-    print(asked.text.format(**vars(mine)))
+        say("STUDENT is not set yet: these are example numbers, not yours.")
+    say(asked.text.format(**vars(mine)))
     return mine
 
 
@@ -68,11 +69,11 @@ def attempt(make: Callable[[], Any], *, needs: str = "the function above") -> An
     except Exception as error:
         if "NoneType" not in str(error) and "ellipsis" not in str(error):
             first = str(error).partition("\n")[0]
-            print(f"not there yet: {needs} raised {type(error).__name__}: {first}")
+            say(f"not there yet: {needs} raised {type(error).__name__}: {first}")
             return None
         value = None  # it returned None, and the line around it went on with that
     if value is None or value is Ellipsis:
-        print(f"not attempted yet: fill in {needs} first")
+        say(f"not attempted yet: fill in {needs} first")
         return None
     return value
 
@@ -106,7 +107,7 @@ def answers(question: str, name: str, *, points: float, **given: Any) -> float |
     for verdict in verdicts:
         show(verdict)
     if os.environ.get("VAE_COURSE_STUDENT") and str(name).strip().lower() not in (who, EXAMPLE):
-        print(f"Handed in by {who!r}, but the notebook says STUDENT = {name!r}: {who!r} counts.")
+        say(f"Handed in by {who!r}, but the notebook says STUDENT = {name!r}: {who!r} counts.")
     earned = points * sum(verdict.passed for verdict in verdicts) / len(verdicts)
     if not os.environ.get("NBGRADER_EXECUTION"):
         return None

@@ -41,6 +41,7 @@ from vae_course.plots.style import (
     PALETTE,
     use_house_style,
 )
+from vae_course.printing import say
 
 __all__ = [
     "HOUSE_STYLE",
@@ -89,7 +90,7 @@ def show(figure: Figure | Image.Image, *, alt: str) -> None:
         width = min(round(picture.width * CSS_DPI / DPI), _WIDEST)
         display_png(small_png(picture), alt=alt, width=width)
     else:
-        print(textwrap.fill(f"Figure: {alt}", 88))
+        say(textwrap.fill(f"Figure: {alt}", 88))
     if "matplotlib.pyplot" in sys.modules and isinstance(figure, Figure):
         sys.modules["matplotlib.pyplot"].close(figure)
 

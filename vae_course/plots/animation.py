@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vae_course.plots.pictures import as_array, checked_pixels, display_png, in_notebook
+from vae_course.printing import say
 
 __all__ = ["animation", "frames_of", "show_animation", "there_and_back"]
 
@@ -64,7 +65,7 @@ def show_animation(png: bytes, *, alt: str, width: int = 168) -> None:
     if in_notebook():
         display_png(png, alt=alt, width=width, kind="Animation")
     else:
-        print(f"Animation: {alt}")
+        say(f"Animation: {alt}")
 
 
 def frames_of(file: bytes) -> Sequence[Image.Image]:

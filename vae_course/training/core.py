@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from vae_course import require
+from vae_course.printing import say
 from vae_course.training.history import History
 from vae_course.training.resume import device_watched
 
@@ -153,7 +154,7 @@ def train_epochs(
                 "choose another batch_size, or leave an image out (images[:-1])"
             ) from error
     if progress:
-        print(headline(f"epoch {len(history)}/{last}", history))
+        say(headline(f"epoch {len(history)}/{last}", history))
     return history
 
 
