@@ -357,21 +357,20 @@ def test_an_answer_that_edits_its_arguments_harms_no_later_check():
 
 # ------------------------------------------------------------ the notebook against the package
 
-NOTEBOOK = "03_reparameterization"
+NOTEBOOK, COMPANION = "03_reparameterization", "03b_reparameterization_deeper"
 
 
-def test_notebook_s_layer_is_the_package_s():
-    layer = definitions(NOTEBOOK, "SamplingLayer").SamplingLayer()
-    mean, log_var = torch.randn(2, 6, 4)
-    torch.manual_seed(9)
-    mine = layer(mean, log_var)
-    torch.manual_seed(9)
-    torch.testing.assert_close(mine, models.GaussianSampling()(mean, log_var), rtol=0, atol=0)
+def test_first_screen_s_draw_lets_no_gradient_through_and_the_exercise_s_does():
+    directly = definitions(NOTEBOOK, "draw_directly").draw_directly
+    mean, log_var = torch.randn(2, 6, 4).requires_grad_()
+    for draw, arrives in ((directly, False), (reparameterize, True)):
+        (given,) = torch.autograd.grad(draw(mean, log_var).sum(), mean)
+        assert bool(given.any()) is arrives
 
 
-def test_notebook_s_estimators_are_the_exercises_on_its_world():
+def test_companion_s_estimators_are_the_exercises_on_its_world():
     names = ["MEAN", "STD", "TARGET", "EXACT", "pathwise", "score_function"]
-    notebook = definitions(NOTEBOOK, *names)
+    notebook = definitions(COMPANION, *names)
     noise = torch.randn(50)
     mean, std = torch.tensor(notebook.MEAN), torch.tensor(notebook.STD)
 
@@ -385,14 +384,65 @@ def test_notebook_s_estimators_are_the_exercises_on_its_world():
     assert notebook.EXACT == 2 * (notebook.MEAN - notebook.TARGET)
 
 
-def test_notebook_s_push_is_the_derivative_it_states():
-    notebook = definitions(NOTEBOOK, "to_std", "to_raw", "push")
-    slope = 1 - 1.2**2  # of log σ + (1.2 · std)² / (2 σ²) by log σ, at σ = std
-    for std in (0.01, 1.0, 50.0):
-        torch.testing.assert_close(notebook.push("raw", std), slope / std)
-        torch.testing.assert_close(notebook.push("log σ²", std), slope / 2)
-        raw = notebook.to_raw["softplus"](torch.tensor(std).double())
-        torch.testing.assert_close(notebook.to_std["softplus"](raw), torch.tensor(std).double())
+def test_companion_s_variances_of_a_cosine_are_the_integrals():
+    exact = definitions(COMPANION, "exact_variances").exact_variances
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    weights = weights / weights.sum()
+    for omega in (0.5, 2.0, 4.0):
+        latent = 0.3 + 0.5 * nodes
+        samples = (-omega * np.sin(omega * latent), np.cos(omega * latent) * nodes / 0.5)
+        for each, stated in zip(samples, exact(omega), strict=True):
+            variance = weights @ each**2 - (weights @ each) ** 2
+            assert variance == pytest.approx(stated, rel=1e-6)
+
+
+@pytest.mark.parametrize("way", ["σ itself", "softplus", "log σ²"])
+def test_notebook_s_search_starts_at_one_and_log_variance_is_pushed_alike_at_every_scale(way):
+    notebook = definitions(NOTEBOOK, "to_std", "start")
+    begin = torch.tensor(notebook.start[way]).double()
+    torch.testing.assert_close(notebook.to_std[way](begin), torch.tensor(1.0).double())
+    pushes = []
+    for output in (-6.0, 0.0, 6.0) if way == "log σ²" else (0.2, 1.0, 5.0):
+        r = torch.tensor(output).double().requires_grad_()
+        std = notebook.to_std[way](r)
+        loss = std.log() + 0.5 * (1.2 * std.detach() / std) ** 2  # 20 % too narrow
+        pushes.append(torch.autograd.grad(loss, r)[0].item())
+    alike = max(pushes) - min(pushes) < 1e-9
+    assert alike is (way == "log σ²")
+    if alike:
+        assert pushes[0] == pytest.approx((1 - 1.2**2) / 2)
+
+
+# ------------------------------------------------------------ the challenge
+
+
+class Coder:
+    r"""Codes that hold the first ten pixels of the middle row, and a decoder that paints them."""
+
+    def __init__(self, log_var):
+        self.log_var = log_var
+
+    def encode(self, image):
+        mean = image[:, 0, 14, 9:19]
+        return mean, torch.full_like(mean, self.log_var)
+
+    def decode(self, latent):
+        image = torch.zeros(len(latent), 1, 28, 28)
+        image[:, 0, 14, 9:19] = latent
+        return image
+
+
+def test_challenge_shakes_narrow_clouds_and_leaves_wide_ones():
+    sharp, narrow, wide = (checks.challenge("03", Coder(v)) for v in (-30.0, -8.0, 2.0))
+    assert sharp.score == narrow.score < wide.score, "below the floor, σ does not count"
+    assert "In 10 of 10" in sharp.loses and "In 0 of 10" in wide.loses
+    assert not wide.passed and checks.challenge("03", Coder(2.0)).score == wide.score
+
+
+def test_challenge_refuses_codes_of_another_size():
+    assert checks.challenge("03", models.VAE.dense(8, hidden=10)).status == "error"
+    assert checks.challenge("03", models.VAE.dense(10, hidden=10)).status == "not yet"
+    assert checks.challenge("03").status == "task"
 
 
 # ------------------------------------------------------------ the explorer

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from vae_course import progress
+from vae_course import data, losses, progress
 from vae_course.printing import say
 
 __all__ = ["CHALLENGES", "Challenge", "Result", "challenge"]
@@ -103,7 +103,8 @@ def _challenge(chapter: str, *, target: float, unit: str, better: Literal["lower
     r"""Makes a challenge of a function that measures a model; its docstring is the task."""
 
     def register(measure: Callable) -> Callable:
-        task = inspect.cleandoc(measure.__doc__ or "")
+        paragraphs = inspect.cleandoc(measure.__doc__ or "").split("\n\n")
+        task = "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
         CHALLENGES[chapter] = Challenge(chapter, task, target, unit, better, measure)
         return measure
 
@@ -147,3 +148,57 @@ def _measure(asked: Challenge, model: Any) -> Result:
     score, loses = found if isinstance(found, tuple) else (found, "")
     score = float(score)
     return Result(asked, "passed" if asked.reached(score) else "not yet", score, loses)
+
+
+# --- chapter 03 ---------------------------------------------------------------------------------
+
+SHAKE = 0.25  # of the spread of the means: the least that a code is shaken by
+
+
+@_challenge("03", target=19.0, unit="squared error per unseen digit, its code shaken",
+            better="lower")  # fmt: skip
+def _chapter03(model):
+    r"""Train an autoencoder whose code is ten numbers, each drawn from a cloud, on the 4,000
+    training digits of "mnist-5k". It has `encode(image)`, which gives mean and log_var, (B, 10)
+    each, and `decode(latent)`, which gives pixels. The challenge draws the codes of the 1,000 test
+    digits: with your σ, or with a quarter of the spread of your means over the digits, whichever
+    is larger."""
+    images = data.load_images("mnist-5k").test_images
+    mean, log_var = model.encode(images)
+    if mean.shape != (len(images), 10) or log_var.shape != mean.shape:
+        raise ValueError(f"codes of shape {tuple(mean.shape)}; expected ten numbers an image")
+    std, least = torch.exp(0.5 * log_var), SHAKE * mean.std(dim=0)
+    shaken = mean + torch.maximum(std, least) * torch.randn_like(mean)
+    squared = [losses.mse_per_image(images, model.decode(z)) * 784 for z in (mean, shaken)]
+    calm, score = (each.mean().item() for each in squared)
+    narrow = int((std.median(dim=0).values < least).sum())
+    return score, (
+        f"Unshaken the error would be {calm:.1f}. In {narrow} of 10 dimensions a typical cloud is "
+        "narrower than the shaking: there the decoder gets codes that it never met in training."
+    )
+
+
+# --- chapter 04 ---------------------------------------------------------------------------------
+
+ALLOWED_NATS, FINE = 10.0, 10.0  # the rate, and what each nat above it costs
+
+
+@_challenge("04", target=115.0, unit="nats of reconstruction, each nat of KL above ten counted "
+            "tenfold", better="lower")  # fmt: skip
+def _chapter04(model):
+    r"""Train a VAE on the 4,000 training digits of "mnist-5k" that tells an unseen digit in ten
+    nats: its KL on the 1,000 test digits is at most 10 on average, and its reconstruction term,
+    -log p(x | z) with one draw a digit, is as small as you can make it. `model(image)` gives
+    logits, mean and log_var, as `VAE` does. Any number of latents, any network, any loss."""
+    images = data.load_images("mnist-5k").test_images
+    logits, mean, log_var = model(images)
+    kl = losses.gaussian_kl(mean, log_var).mean().item()
+    reconstruction = losses.bernoulli_nll(logits, images).mean().item()
+    score = reconstruction + FINE * max(0.0, kl - ALLOWED_NATS)
+    if kl > ALLOWED_NATS:
+        where = "too many nats: a larger β saves some"
+    elif kl < ALLOWED_NATS - 1:
+        where = "nats are left over: a smaller β may spend them"
+    else:
+        where = "the nats are well spent: what is left is the network and the training"
+    return score, f"Reconstruction {reconstruction:.1f}, KL {kl:.2f}: {where}."

@@ -19,6 +19,7 @@ _TOP = 1.0  # height of the row of noise; the row of samples is at 0
 _HILL = 0.42  # height of the density of the noise, drawn above its row
 _LANES = -0.15 - 0.07 * (np.arange(SAMPLES) % 3)  # heights of the arrows, so that none hides one
 _ARROWS = {"the mean μ": "mean", "σ": "std", "nothing": "none"}
+_SPEEDS = {"mean": "arrows: ∂z/∂μ = 1", "std": "arrows: ∂z/∂σ = ε", "none": ""}
 
 
 def reparameterization_explorer(
@@ -59,8 +60,9 @@ def reparameterization_explorer(
             for i in range(2 * SAMPLES)
         ]
         note = axes.text(-_WIDTH, 1.9, "", size=10, va="top", zorder=7)
+        speeds = axes.text(-_WIDTH, -0.33, "", size=9, color=PALETTE[2], zorder=7)
         axes.tick_params(left=False)
-    live = LiveFigure(figure, [hill, centre, *lines, arrows, *dots, *names, note])
+    live = LiveFigure(figure, [hill, centre, *lines, arrows, *dots, *names, note, speeds])
 
     def draw(mean: float, log_var: float, sample: int, arrow: str, noise: int) -> bytes:
         std, draws = math.exp(0.5 * log_var), _draws(noise)
@@ -87,6 +89,7 @@ def reparameterization_explorer(
         arrows.set_offsets(np.stack([latents, _LANES], axis=1))
         arrows.set_UVC(0.8 * speed, np.zeros(SAMPLES))
         arrows.set_visible(arrow != "none")
+        speeds.set_text(_SPEEDS[arrow])
         note.set_text(formula(mean, log_var, sample, noise))
         return live.png()
 
