@@ -209,7 +209,8 @@ def elbo_gap_explorer(*, weight: float = 1.0, noise_std: float = 0.6) -> Explore
         (p_line,) = above.plot(z, 0 * z, color=PALETTE[1], linestyle="--", label="p(z | x)")
         above.plot(z, np.exp(_log_normal(z, 0, 0)), color="#888888", linestyle=":", label="p(z)")
         above.legend(loc="upper right")
-        below.set(xlim=(-9, 0), ylim=(3.05, -0.55), xlabel="log-probability of x (nats): shorter is better")
+        below.set(xlim=(-9, 0), ylim=(3.05, -0.55))
+        below.set_xlabel("log-probability of x (nats): shorter is better")
         below.set_yticks([0, 1, 2], ["log p(x)", "ELBO", "IW bound"])
         below.grid(visible=False, axis="y")
         colours = [PALETTE[1], PALETTE[0], PALETTE[2]]
