@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from vae_course import require
+from vae_course.printing import say
 from vae_course.training import core
 from vae_course.training.history import History
 from vae_course.training.resume import Resumable
@@ -109,7 +110,9 @@ def fit(
         DeviceLost (an OSError) if the GPU stops working; OSError if the file can't be written.
     """
     require.count(epochs=epochs, batch_size=batch_size)
-    data = source(model, images, labels, batch_size)
+    data = source(model, images, labels, batch_size, loss)
+    if isinstance(images, DataLoader) and not data.labels and data.gives_labels():
+        say("The loader gives labels too; they are left out, since the loss takes (model, image).")
     held_out = {
         "validation": _held_out("validation", data, validation_images, validation_labels),
         "test": _held_out("test", data, test_images, test_labels),
@@ -168,7 +171,7 @@ def evaluate(
     images: a tensor, or a DataLoader as for `fit`
     Raises: ValueError or TypeError on arguments and loss values that cannot be averaged.
     """
-    data = source(model, images, labels, batch_size)
+    data = source(model, images, labels, batch_size, loss)
     averages = core.Averages(model)
     with core.evaluating(model, seed):
         for image, *label in data.in_order():

@@ -2,8 +2,9 @@ r"""Where `fit` and `evaluate` take their batches from: tensors in memory, or a 
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -40,9 +41,12 @@ class InMemory:
 
 
 class Streamed:
-    r"""A DataLoader: only a few batches are in memory at a time. Its order is its own affair."""
+    r"""A DataLoader: only a few batches are in memory at a time. Its order is its own affair.
 
-    def __init__(self, model: nn.Module, loader: DataLoader):
+    labels: False leaves out what it gives beside the images
+    """
+
+    def __init__(self, model: nn.Module, loader: DataLoader, *, labels: bool = True):
         if isinstance(loader.dataset, IterableDataset):
             raise TypeError(
                 "the DataLoader is over an IterableDataset, whose length nobody knows; expected a "
@@ -50,6 +54,7 @@ class Streamed:
             )
         if len(loader) == 0:
             raise ValueError("the DataLoader gives no batch: is its data set empty?")
+        self.labels = labels
         self.origin, self.steps, self.batch_size = loader, len(loader), loader.batch_size
         self.device = core.device_of(model)
         self.latest = torch.empty(0)
@@ -60,10 +65,16 @@ class Streamed:
 
     def in_order(self) -> Batches:
         for tensors in as_tuples(self.origin):
+            tensors = tensors if self.labels else tensors[:1]
             names = ("images", "labels", *(f"item {n + 1}" for n in range(2, len(tensors))))
             require.examples(**dict(zip(names, tensors, strict=False)))
             self.latest = tensors[0]
             yield tuple(tensor.to(self.device) for tensor in tensors)
+
+    def gives_labels(self) -> bool:
+        r"""Whether an example is more than an image."""
+        with torch.random.fork_rng(devices=[]):  # its transforms may be random
+            return isinstance(self.origin.dataset[0], tuple | list)
 
     def identity(self) -> list[Tensor]:
         r"""Only sizes: reading every pixel would cost an epoch, and transforms may be random."""
@@ -78,9 +89,16 @@ Source = InMemory | Streamed
 
 
 def source(
-    model: nn.Module, images: Tensor | DataLoader, labels: Tensor | None, batch_size: int
+    model: nn.Module,
+    images: Tensor | DataLoader,
+    labels: Tensor | None,
+    batch_size: int,
+    loss: Callable | None = None,
 ) -> Source:
-    r"""Raises: TypeError, ValueError if no batches can be taken from it."""
+    r"""Labels of a loader are left out for a loss of (model, image).
+
+    Raises: TypeError, ValueError if no batches can be taken from it.
+    """
     if not isinstance(images, DataLoader):
         return InMemory(model, images, labels, batch_size)
     require.network(model=model)
@@ -88,7 +106,18 @@ def source(
         raise ValueError(
             "got labels beside a DataLoader; let its data set return (image, label) instead"
         )
-    return Streamed(model, images)
+    return Streamed(model, images, labels=loss is None or takes_labels(loss))
+
+
+def takes_labels(loss: Callable) -> bool:
+    r"""Whether loss(model, image, label) can be called."""
+    try:
+        inspect.signature(loss).bind(None, None, None)
+    except TypeError:
+        return False
+    except ValueError:  # written in C
+        return True
+    return True
 
 
 def as_tuples(items: Iterable) -> Batches:
