@@ -9,6 +9,7 @@ pytest.register_assert_rewrite(
 SLOW = {
     "faults": "kills each kind of training fifty times (many minutes)",
     "whole_class": "grades some forty submissions of a simulated class (minutes)",
+    "hub": "starts a JupyterHub with accounts in namespaces of its own (minutes; needs root)",
     "unusual_styles": "grades some eighty full-mark notebooks in unusual style (ten minutes)",
     "every_assignment": "grades three submissions of each assignment (ten minutes)",
     "assignments_full": "every mistake of the catalogue in a graded submission (an hour)",

@@ -208,7 +208,7 @@ written_as("loop_over_images", """
 def gaussian_kl(mean, log_var):
     rows = []
     for i in range(len(mean)):
-        rows.append(sum(0.5 * (m * m + v.exp() - 1 - v) for m, v in zip(mean[i], log_var[i])))
+        rows.append(0.5 * (mean[i] @ mean[i] + (log_var[i].exp() - 1 - log_var[i]).sum()))
     return torch.stack(rows)
 """)
 written_as("double_precision", """

@@ -6,11 +6,13 @@ The ordinary run grades a few; `python -m pytest tests/teach -m whole_class -n 0
 import copy
 import csv
 import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import nbformat
 import pytest
@@ -18,6 +20,7 @@ import tiny
 from the_class import STUDENTS
 
 from teach_tools import teach
+from vae_course.teach.course import Course
 
 QUICK = [name for name, student in STUDENTS.items() if student.quick]
 
@@ -169,6 +172,144 @@ def test_a_changed_submission_is_graded_anew(own):
     path.write_bytes(b"changed")
     printed = teach("grade", tiny.NAME, course=own.course).stdout
     assert "unfilled: unreadable" in printed and "1 graded" in printed
+
+
+def table(path):
+    text = path.read_text("utf-8-sig")
+    separator = ";" if ";" in text.partition("\n")[0] else ","
+    return list(csv.DictReader(io.StringIO(text), delimiter=separator))
+
+
+def row_of(graded, student):
+    teach("scores", tiny.NAME, course=graded.course)
+    rows = table(graded.course / "scores" / f"{tiny.NAME}.csv")
+    return next(row for row in rows if row["student"] == student)
+
+
+def enter(graded, rows, separator=";"):
+    """A table of marks as a spreadsheet of another country saves it."""
+    path = graded.course / "filled.csv"
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=separator)
+        writer.writeheader()
+        writer.writerows(rows)
+    return teach("marks", tiny.NAME, path, course=graded.course, check=False)
+
+
+def test_what_is_flagged_can_be_marked_down_and_commented(own):
+    teach("marks", tiny.NAME, course=own.course)
+    rows = table(own.course / "scores" / f"{tiny.NAME}-written.csv")
+    (row,) = [r for r in rows if (r["student"], r["cell"]) == ("borrows", "test-gaussian_kl")]
+    assert "calls the course's own" in row["look_at"]
+    row |= {"points": "0,5", "comment": "Half, for the \"idea\"; see me."}
+    done = enter(own, rows)
+    assert done.returncode == 0, done.stderr
+    found = row_of(own, "borrows")
+    assert found["test-gaussian_kl"] == "0.5" and float(found["points"]) == 7.5
+    teach("feedback", tiny.NAME, "borrows", course=own.course)
+    page = own.feedback("borrows")
+    assert "see me" in page and "7.5 of 16 points" in page
+    assert "calls the course" not in page  # advice is for the instructor alone
+
+
+def test_a_table_with_nothing_to_enter_is_an_error(own):
+    rows = [{"student": "perfect", "cell": "written-why", "points": "", "comment": "x"}]
+    done = enter(own, rows)
+    assert done.returncode == 1 and "is empty in all 1 rows" in done.stderr
+    done = enter(own, [{"name": "x", "mark": "1"}])
+    assert done.returncode == 1 and "columns student, cell, points" in done.stderr
+
+
+def test_late_work_costs_what_was_said_and_an_extension_saves_it(own):
+    for student in ("perfect", "sign"):
+        path = own.course / "submitted" / student / tiny.NAME / "timestamp.txt"
+        path.write_text("2026-02-07T12:00:00+00:00\n")
+    teach("grade", tiny.NAME, "perfect", "sign", "--due", "2026-02-06T00:00", "--late-penalty",
+          "10", "--extend", "sign=2", course=own.course)  # fmt: skip
+    row = row_of(own, "perfect")
+    assert float(row["days_late"]) == 1.5 and float(row["penalty"]) == 2.6
+    assert float(row["total"]) == 13 - 2.6
+    teach("feedback", tiny.NAME, "perfect", course=own.course)
+    assert "2.6 off for 1.5 days late" in own.feedback("perfect")
+    assert row_of(own, "sign")["penalty"] == ""
+    with Course(own.course).gradebook() as book:
+        submission = book.find_submission(tiny.NAME, "perfect")
+        assert submission.late_submission_penalty == 2.6 and submission.score == 13
+    wrong = teach("grade", tiny.NAME, "--due", "Friday", course=own.course, check=False)
+    assert wrong.returncode == 1 and "--due 'Friday'" in wrong.stderr
+
+
+PLATFORMS = {
+    "moodle": (
+        {"Identifier": "Participant 1234", "Full name": "Peer Fect", "Grade": "",
+         "Maximum grade": "20,00"},
+        "Peer Fect_1234_assignsubmission_file_/04_tiny.ipynb", ";", "Grade",
+    ),
+    "canvas": (
+        {"Student": "Fect, Peer", "ID": "4321", "Section": "1", "04 tiny (991)": ""},
+        "fectpeer_4321_98765_04_tiny.ipynb", ",", "04 tiny (991)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_feedback_and_grades_go_back_as_they_came(own, platform, tmp_path):
+    line, file, separator, column = PLATFORMS[platform]
+    came = own.course / "collected" / f"{tiny.NAME}.csv"
+    came.parent.mkdir(exist_ok=True)
+    came.write_text(f"file,student,outcome\n{file},perfect,collected\n")
+    printed = teach("feedback", tiny.NAME, course=own.course).stdout
+    with zipfile.ZipFile(own.course / "scores" / f"{tiny.NAME}-feedback.zip") as made:
+        assert made.namelist() == [file.replace(".ipynb", ".html")]
+        assert b"11 of 16 points" in made.read(made.namelist()[0])
+    assert "named as they came in" in printed
+    sheet = tmp_path / "grades.csv"
+    other = dict.fromkeys(line, "x") | {column: "left as it is"}
+    with sheet.open("w", encoding="utf-8-sig", newline="") as made:
+        writer = csv.DictWriter(made, list(line), delimiter=separator)
+        writer.writeheader()
+        writer.writerows([other, line])
+    printed = teach("scores", tiny.NAME, "--into", sheet, "--column", column, course=own.course)
+    assert "1 totals entered" in printed.stdout
+    rows = table(own.course / "scores" / f"{tiny.NAME}-grades.csv")
+    assert rows == [other, line | {column: "13"}]
+
+
+def test_the_numbers_agree_everywhere(few):
+    said = "11 of 16 points, bonus 2 of 2, 1 still to be read by a person"
+    assert f"perfect: {said}" in few.printed and said in few.feedback("perfect")
+    row = few.rows["perfect"]
+    numbers = [float(row[c]) for c in ("points", "of", "bonus", "of_bonus", "total")]
+    assert numbers == [11, 16, 2, 2, 13]
+    with Course(few.course).gradebook() as book:
+        assert book.find_submission(tiny.NAME, "perfect").score == 13
+
+
+def test_links_bear_the_names_of_the_exercises(few):
+    page = few.feedback("perfect")
+    assert ">gaussian_kl</a>" in page and ">why</a>" in page and "Test cell<" not in page
+
+
+def test_names_of_the_list_stand_in_the_scores(own):
+    (own.course / "students.csv").write_text("student;name\nperfect;Peer Fect\nnobody;No Body\n")
+    assert row_of(own, "perfect")["name"] == "Peer Fect"
+    row = row_of(own, "nobody")
+    assert row["status"] == "nothing handed in" and row["name"] == "No Body"
+
+
+def test_a_message_of_a_plain_assert_is_counted_in_the_report(few):
+    rows = table(few.course / "scores" / f"{tiny.NAME}-mistakes.csv")
+    (row,) = [r for r in rows if r["exercise"] == "bonus-twice" and r["hint"]]
+    assert (row["outcome"], row["students"]) == ("twice 3 is 6", "1")
+
+
+def test_advice_is_a_comment_that_the_formgrader_shows(few):
+    with Course(few.course).gradebook() as book:
+        comment = book.find_comment("code-gaussian_kl", tiny.NAME, tiny.NAME, "borrows").comment
+        assert comment.startswith("To look at (no points lost): test-gaussian_kl: gaussian_kl ")
+        for student in ("perfect", "sign", "once"):
+            comments = book.find_submission_notebook(tiny.NAME, tiny.NAME, student).comments
+            assert not any((c.comment or "").startswith("To look at") for c in comments)
 
 
 def nbgrader(*arguments, cwd, exchange):

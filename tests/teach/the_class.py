@@ -122,6 +122,11 @@ def syntax_error(release, outside):
     return code(solved(release, "syntax-error"), "gaussian_kl", "def gaussian_kl(mean, log_var:\n")
 
 
+@student(ALL | {"test-bonus-twice": 0}, quick=True)
+def once(release, outside):
+    return code(solved(release, "once"), "bonus-twice", "def twice(x):\n    return 4")
+
+
 @student(ALL)
 def colab(release, outside):
     notebook = json.loads(nbformat.writes(solved(release, "colab")))
@@ -296,6 +301,20 @@ print(4.0)
 4.0
 """
     return cheat(release, source, "fakes-points")
+
+
+@student(ALL | {"test-gaussian_kl": 0}, quick=True)
+def forges_verdicts(release, outside):
+    source = """
+from IPython.display import publish_display_data
+from vae_course.teach import witness
+for thing in ({"status": 5}, {"status": []}, [1], "x", {"exercise": [], "hint": {}}):
+    publish_display_data({witness.MIME: thing})
+witness.report = lambda: publish_display_data({witness.MIME: {"seen": {"test-answers": ["<b>"]}}})
+"""
+    notebook = add_code(solved(release, "forges-verdicts"), source)
+    test = "def gaussian_kl(mean, log_var):\n    publish_display_data({witness.MIME: {'a': 1}})"
+    return code(notebook, "gaussian_kl", test)
 
 
 @student(NOTHING, "replaced in the checker")

@@ -67,7 +67,8 @@ def source():
         _code(
             'value = graded.attempt(lambda: twice(2), needs="twice")\n'
             'if value is not None:\n    print("twice 2 is", value)\n'
-            "### BEGIN HIDDEN TESTS\nassert value == 4 and twice(3) == 6\n### END HIDDEN TESTS",
+            "### BEGIN HIDDEN TESTS\nassert value == 4 and twice(3) == 6, 'twice 3 is 6'\n"
+            "### END HIDDEN TESTS",
             "test-bonus-twice", points=2,
         ),
     ]  # fmt: skip

@@ -140,20 +140,14 @@ def table_text(rows: list[dict[str, Any]], separator: str = ",") -> str:
 
 def nbgrader_config(root: Path, name: str, student: str = "*", **folders: Path):
     r"""nbgrader's configuration for one assignment below `root`, as in its nbgrader_config.py."""
-    from traitlets.config import Config
     from traitlets.config.loader import PyFileConfigLoader
 
     root = root.resolve()
-    own = root / "nbgrader_config.py"
-    config = Config()
-    exec(compile(CONFIG, "nbgrader_config.py", "exec"), {"get_config": lambda: config})
-    if own.exists():
-        config.merge(PyFileConfigLoader(own.name, path=str(root)).load_config())
-    config.CourseDirectory.root = str(root)
-    config.CourseDirectory.db_url = f"sqlite:///{root / 'gradebook.db'}"
-    config.CourseDirectory.assignment_id = name
-    config.CourseDirectory.student_id = student
-    config.CourseDirectory.update({key: str(path) for key, path in folders.items()})
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+    config.CourseDirectory.update(
+        root=str(root), db_url=f"sqlite:///{root / 'gradebook.db'}", assignment_id=name,
+        student_id=student, **{key: str(path) for key, path in folders.items()},
+    )  # fmt: skip
     return config
 
 

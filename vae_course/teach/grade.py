@@ -26,11 +26,18 @@ from vae_course import __version__
 from . import course as _course
 from . import late, names, processes, release, restore
 from .course import Course, TeachError
+from .report import STATES
 
 LIMITS = {"cell_seconds": 60, "notebook_seconds": 300, "memory_mb": 4000, "output_kb": 200}
 ADVICE = "To look at (no points lost): "
+_ENDS = ("KernelEnded", "NotRun", "CellTimeoutError")  # as `worker` names them
 LONG = 150  # characters of an answer that two students don't write alike by chance
 _BOOTSTRAP = "# Installs the course where it is missing"
+_COLAB = re.compile(r"^(from|import) google\.colab", re.M)  # that nothing guards
+_CHECKED = re.compile(r"\b(?:graded|checks)\.(?:check|answers)\(")
+_SOLUTION = re.compile(
+    r"^[^#\n]*\bchecks\.(solution\(|exercise\([^)]*\)\.(reference|solution)\b)", re.M
+)
 
 
 class Assignment:
@@ -59,36 +66,25 @@ class Assignment:
             if settings.get("grade"):
                 self.partner[settings.grade_id] = solution
             if cell.cell_type == "code" and not settings and _BOOTSTRAP not in cell.source:
-                body = _parsed(cell.source)
-                self.imports += [ast.unparse(n) for n in body
+                self.imports += [ast.unparse(n) for n in ast.parse(cell.source).body
                                  if isinstance(n, ast.Import | ast.ImportFrom)]  # fmt: skip
 
     def record(self, student: str) -> dict[str, Any]:
         r"""An empty record: nothing earned, nothing said."""
         path = self.course.notebook("submitted", self.name, student)
-        cells = {}
-        for cell in self.release.cells:
-            settings = cell.metadata.get("nbgrader", {})
-            if settings.get("grade"):
-                cells[settings.grade_id] = {
-                    "of": float(settings.points),
-                    "bonus": "-bonus-" in settings.grade_id,
-                    "written": restore.is_written(cell),
-                    "verdicts": [],
-                }
-        return {
-            "student": student,
-            "assignment": self.name,
-            "submission": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "source": self.source,
-            "version": __version__,
-            "status": "graded",
-            "problem": "",
-            "says": None,
-            "notes": [],
-            "flags": [],
-            "cells": cells,
+        cells = {
+            cell.metadata.nbgrader.grade_id: {
+                "of": float(cell.metadata.nbgrader.points),
+                "bonus": "-bonus-" in cell.metadata.nbgrader.grade_id,
+                "verdicts": [],
+            }
+            for cell in self.release.cells
+            if cell.metadata.get("nbgrader", {}).get("grade")
         }
+        submission = hashlib.sha256(path.read_bytes()).hexdigest()
+        return {"student": student, "submission": submission, "source": self.source,
+                "version": __version__, "status": "graded", "problem": "", "says": None,
+                "notes": [], "flags": [], "cells": cells}  # fmt: skip
 
 
 def grade(
@@ -175,14 +171,14 @@ def _run(assignment: Assignment, student: str, record: dict, limits: dict, root:
         "limits": limits,
         "tests": assignment.tests,
         "imports": assignment.imports,
-        "colab": any(_mounts_a_drive(cell.source) for cell in notebook.cells),
+        "colab": any(_COLAB.search(cell.source) for cell in notebook.cells),
         "config": _course.nbgrader_config(
             course.folder, name, student,
             submitted_directory=root / "submitted", autograded_directory=root / "autograded",
         ),
     }  # fmt: skip
     for _ in range(2):  # a kernel that does not start is no student's fault
-        why = processes.run(job, limits["notebook_seconds"] + 300)
+        why = processes.run(job, 8 * limits["notebook_seconds"] + 300)
         if not why and executed.exists():
             break
     else:
@@ -211,34 +207,46 @@ def _numbers_of(assignment: Assignment, record: dict) -> str:
 
 def _look(record: dict, notebook) -> None:
     r"""Take what the checker and the witness said out of the notebook and into the record."""
+    from nbgrader.utils import determine_grade
+
     from . import witness
 
-    seen = notebook.metadata.pop(witness.MIME, None)
+    seen = notebook.metadata.pop(witness.MIME, None)  # a student's code may have written it
+    if not (isinstance(seen, dict) and isinstance(seen.get("seen"), dict)):
+        seen = None
     ended = []
     for cell in notebook.cells:
         outputs = cell.get("outputs", [])
-        ended += [o.evalue for o in outputs if o.get("ename") in ("KernelEnded", "NotRun")]
-        said = witness.messages(cell)
+        ended += [o.evalue for o in outputs if o.get("ename") in _ENDS]
+        said = [verdict for verdict in witness.messages(cell) if _well_formed(verdict)]
         for output in [o for o in outputs if witness.MIME in o.get("data", {})]:
             outputs.remove(output)
         settings = cell.metadata.get("nbgrader", {})
         if restore.is_test(cell):
             name = settings.grade_id
-            record["cells"][name]["verdicts"] = said or [_verdict(cell, name)]
-            asks = re.search(r"\b(?:graded|checks)\.(?:check|answers)\(", cell.source)
-            if asks and not said and not ended and _earned(cell):
+            record["cells"][name]["verdicts"] = said or [_verdict(cell, determine_grade(cell)[0])]
+            silent = _CHECKED.search(cell.source) and not said
+            if silent and not ended and determine_grade(cell)[0]:
                 _flag(record, [name], "it gave points, but the course's checker said nothing")
-        elif cell.cell_type == "code" and _asks_for_solutions(cell.source):
+        elif cell.cell_type == "code" and _SOLUTION.search(cell.source):
             _flag(record, [settings.get("grade_id", "")], "a cell asks for the course's solution")
     record["notes"] += list(dict.fromkeys(ended))[:1]
     if seen is None and not ended:
         _flag(record, [""], "the course's witness in the kernel was switched off")
     for test, reasons in (seen or {"seen": {}})["seen"].items():
         for reason in reasons:
-            _flag(record, [test], reason)
-    if seen and seen["replaced"]:
-        some = ", ".join(seen["replaced"][:4])
+            _flag(record, [test], str(reason))
+    if seen and seen.get("replaced"):
+        some = ", ".join(map(str, seen["replaced"][:4]))
         _flag(record, [""], f"replaced in the checker, and put back before each test: {some}")
+
+
+def _well_formed(verdict: Any) -> bool:
+    r"""Is it what the checker displays? A student's code can display anything."""
+    if not isinstance(verdict, dict) or not isinstance(verdict.get("mistake", 0), str | None):
+        return False
+    texts = [verdict.get(key) for key in ("exercise", "hint", "status")]
+    return all(isinstance(text, str) for text in texts) and verdict["status"] in STATES
 
 
 def _flag(record: dict, cells: list[str], reason: str) -> None:
@@ -247,17 +255,11 @@ def _flag(record: dict, cells: list[str], reason: str) -> None:
             record["flags"].append({"cell": cell, "reason": reason})
 
 
-def _earned(cell) -> bool:
-    from nbgrader.utils import determine_grade
-
-    return bool(determine_grade(cell)[0])
-
-
-def _verdict(cell, name: str) -> dict[str, Any]:
+def _verdict(cell, points: float) -> dict[str, Any]:
     r"""What a test of plain asserts said, in the form of the checker's verdicts."""
     errors = [o for o in cell.outputs if o.output_type == "error"]
     text = "".join(o.get("text", "") for o in cell.outputs)
-    status, mistake, hint = "passed" if _earned(cell) else "wrong", None, ""
+    status, mistake, hint = "passed" if points else "wrong", None, ""
     if "not attempted yet" in text:
         status = "not attempted"
     elif errors and errors[0].ename == "AssertionError":
@@ -265,36 +267,8 @@ def _verdict(cell, name: str) -> dict[str, Any]:
         mistake = hint[:60] or None
     elif errors:
         status, hint = "error", f"{errors[0].ename}: {errors[0].evalue}".partition("\n")[0]
-    exercise = name.removeprefix("test-")
+    exercise = cell.metadata.nbgrader.grade_id.removeprefix("test-")
     return {"exercise": exercise, "status": status, "mistake": mistake, "hint": hint}
-
-
-def _parsed(source: str) -> list[ast.stmt]:
-    lines = ["pass" if line.startswith(("%", "!")) else line for line in source.split("\n")]
-    try:
-        return ast.parse("\n".join(lines)).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-
-
-def _mounts_a_drive(source: str) -> bool:
-    r"""An import of google.colab that nothing guards."""
-    return any(
-        isinstance(node, ast.Import | ast.ImportFrom) and "google.colab" in ast.unparse(node)
-        for node in (_parsed(source) if "google.colab" in source else [])
-    )
-
-
-def _asks_for_solutions(source: str) -> bool:
-    if "solution" not in source and "reference" not in source:
-        return False
-    nodes = [node for statement in _parsed(source) for node in ast.walk(statement)]
-    called = [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
-    read = [ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)]
-    return "checks.solution" in called or any(
-        text.startswith("checks.exercise") and text.endswith((".reference", ".solution"))
-        for text in read
-    )
 
 
 def twins(course: Course, name: str) -> dict[str, dict[str, str]]:

@@ -79,18 +79,20 @@ def _guarded(work: Callable, arguments: argparse.Namespace) -> int:
 
     try:
         import nbgrader  # noqa: F401
-    except ModuleNotFoundError:
+
+        return work(arguments, Course(arguments.course))
+    except ModuleNotFoundError as error:
+        if error.name != "nbgrader":
+            raise
         print('vae-course: teaching needs nbgrader: pip install -e ".[teach]" in a clone of the '
               "course", file=sys.stderr)  # fmt: skip
-        return 1
-    try:
-        return work(arguments, Course(arguments.course))
     except (TeachError, OSError) as error:
         print(f"vae-course: {error}", file=sys.stderr)
-        return 1
     except ValueError as error:
-        print(f"vae-course: {error}", file=sys.stderr)
-        return 2
+        from vae_course.cli import _BadArgument
+
+        raise _BadArgument(str(error)) from None
+    return 1
 
 
 def _each(students: list[str], work: Callable[[str], str]) -> int:

@@ -11,6 +11,8 @@ import site
 import sys
 from pathlib import Path
 
+from vae_course.files import cache_folder
+
 from .course import TeachError, write
 
 KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX")
@@ -77,6 +79,8 @@ def _end(child, sent: bool) -> None:
 
 def surroundings(root: Path, work: Path, student: str, memory_mb: int) -> dict:
     r"""Environment and fence for one submission in folders below `root`; `work` is its own."""
+    import matplotlib
+
     home, temporary, jupyter = root / "home", root / "tmp", root / "jupyter"
     for folder in (home / "matplotlib", temporary):
         folder.mkdir(parents=True)
@@ -101,25 +105,10 @@ def surroundings(root: Path, work: Path, student: str, memory_mb: int) -> dict:
     kernel = {"argv": [sys.executable], "display_name": "Python 3", "language": "python",
               "metadata": {"kernel_provisioner": {"provisioner_name": "forked"}}}  # fmt: skip
     write(jupyter / "kernels" / "python3" / "kernel.json", json.dumps(kernel))
-    fence = {"write": [str(work), str(home), str(temporary)], "read": _data(environment)}
-    for path in _fonts():
+    data = str(cache_folder())  # the data sets that the instructor has: none stores its own
+    if Path(data).is_dir():
+        environment["VAE_COURSE_DATA"] = data
+    fence = {"write": [str(work), str(home), str(temporary)], "read": [data]}
+    for path in Path(matplotlib.get_cachedir()).glob("fontlist-*.json"):  # takes seconds to make
         shutil.copy(path, home / "matplotlib")
     return {"environment": environment, "fence": fence, "memory_mb": memory_mb, "work": str(work)}
-
-
-def _data(environment: dict[str, str]) -> list[str]:
-    r"""Let submissions read the data sets that the instructor has, and not store their own."""
-    from vae_course.files import cache_folder
-
-    folder = cache_folder()
-    if not folder.is_dir():
-        return []
-    environment["VAE_COURSE_DATA"] = str(folder)
-    return [str(folder)]
-
-
-def _fonts() -> list[Path]:
-    r"""matplotlib's list of fonts, which takes seconds to make anew."""
-    import matplotlib
-
-    return list(Path(matplotlib.get_cachedir()).glob("fontlist-*.json"))

@@ -14,6 +14,24 @@ STATES = {
     "wrong": "wrong, not recognised",
 }
 MOST_MISTAKES = 28  # rows of the picture
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{name}: the class</title>
+<style>body{{font-family:sans-serif;max-width:60em;margin:2em auto;line-height:1.5}}
+table{{border-collapse:collapse}}td,th{{border:1px solid #ccc;padding:.3em .6em;
+text-align:left;vertical-align:top}}img{{max-width:100%}}</style></head><body>
+<h1>{name}: the class</h1>
+<p>{students} students, {graded} graded. {spread}</p>
+<h2>Which mistakes, how often</h2>
+<img src="{name}-mistakes.png" alt="{alt}">
+<p>{alt} A student can have made several.</p>
+{mistakes}
+<h2>To look at</h2>
+<p>Points are as nbgrader gave them. What is said here is for you to judge; it took nothing.</p>
+{doubtful}
+<h2>To grade by hand</h2>
+<p>{waiting} submissions wait for it.</p>
+</body></html>
+"""
 
 
 def picture(found: list[dict[str, Any]], students: int, name: str) -> tuple[bytes, str]:
@@ -61,50 +79,29 @@ def picture(found: list[dict[str, Any]], students: int, name: str) -> tuple[byte
 def page(name: str, rows: list[dict], found: list[dict], alt: str) -> str:
     r"""The report as one HTML page beside its picture."""
     graded = [row for row in rows if row["status"] == "graded"]
-    mistakes = [m for m in found if m["hint"]]
+    points = sorted(row["points"] for row in graded)
+    spread = ""
+    if points:
+        bonus = sum(row["bonus"] > 0 for row in graded)
+        spread = (
+            f"Points so far: median {statistics.median(points):g} of {graded[0]['of']:g}, from "
+            f"{points[0]:g} to {points[-1]:g}; bonus earned by {bonus}."
+        )
     doubtful = [
         {"student": row["student"], "status": row["status"],
          "why": row.get("review") or row.get("notes", "")}
         for row in rows
         if row["status"] != "graded" or row["review"] or row["notes"]
     ]  # fmt: skip
-    title = html.escape(name)
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}: the class</title>
-<style>body{{font-family:sans-serif;max-width:60em;margin:2em auto;line-height:1.5}}
-table{{border-collapse:collapse}}td,th{{border:1px solid #ccc;padding:.3em .6em;
-text-align:left;vertical-align:top}}img{{max-width:100%}}</style></head><body>
-<h1>{title}: the class</h1>
-<p>{len(rows)} students, {len(graded)} graded. {_spread(graded)}</p>
-<h2>Which mistakes, how often</h2>
-<img src="{title}-mistakes.png" alt="{html.escape(alt)}">
-<p>{html.escape(alt)} A student can have made several.</p>
-{_table(mistakes)}
-<h2>To look at</h2>
-<p>Points are as nbgrader gave them. What is said here is for you to judge; it took nothing.</p>
-{_table(doubtful)}
-<h2>To grade by hand</h2>
-<p>{sum(bool(row["pending"]) for row in graded)} submissions wait for it.</p>
-</body></html>
-"""
-
-
-def _spread(graded: list[dict[str, Any]]) -> str:
-    points = sorted(row["points"] for row in graded)
-    if not points:
-        return ""
-    pending = any(row["pending"] for row in graded)
-    so_far = " so far, answers to be graded by hand not counted" if pending else ""
-    return (
-        f"Points{so_far}: median {statistics.median(points):g} of {graded[0]['of']:g}, from "
-        f"{points[0]:g} to {points[-1]:g}; bonus earned by {sum(r['bonus'] > 0 for r in graded)}."
-    )
+    return _PAGE.format(
+        name=html.escape(name), alt=html.escape(alt), students=len(rows), graded=len(graded),
+        spread=spread, mistakes=_table([m for m in found if m["hint"]]), doubtful=_table(doubtful),
+        waiting=sum(bool(row["pending"]) for row in graded),
+    )  # fmt: skip
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
     import pandas as pd
 
-    if not rows:
-        return "<p>None.</p>"
     with pd.option_context("display.max_colwidth", None):
-        return pd.DataFrame(rows).to_html(index=False, border=0)
+        return pd.DataFrame(rows).to_html(index=False, border=0) if rows else "<p>None.</p>"

@@ -80,7 +80,7 @@ def restore(submitted: NotebookNode, release: NotebookNode):
             made.metadata.nbgrader = copy.deepcopy(settings)
             if number in answers:
                 made.source = answers[number]
-            elif settings.grade and not same(cell.source, release.cells[number].source):
+            elif is_test(made) and not same(cell.source, release.cells[number].source):
                 changed.append(settings.grade_id)
         elif _is_test_again(cell, release.cells):
             continue
