@@ -1,4 +1,4 @@
-"""An instructor's exercise, from a file beside the notebook, through a whole week without a fork."""
+"""An instructor's exercise, from a file beside the notebook, through a whole week."""
 
 import nbformat
 import pytest
