@@ -7,7 +7,8 @@ from torch.nn import functional as F
 
 from check_tools import assert_helped, assert_passes
 from notebook_code import definitions
-from vae_course import checks, losses, models, training
+from vae_course import checks, data, losses, models, training
+from vae_course.checks import challenges
 
 NOTEBOOK = "01_autoencoders"
 
@@ -16,7 +17,7 @@ def test_small_autoencoder_is_the_packages():
     torch.manual_seed(3)
     own = definitions(NOTEBOOK, "SmallAutoencoder").SmallAutoencoder(latent_dim=4)
     torch.manual_seed(3)
-    packaged = models.DenseAutoencoder(latent_dim=4)
+    packaged = models.DenseAutoencoder(latent_dim=4, hidden=256)
     image = torch.rand(5, 1, 28, 28)
     assert torch.equal(own.reconstruct(image), packaged.reconstruct(image))
 
@@ -27,9 +28,12 @@ def _reconstruction_loss(model, image):
 
 def test_the_loop_written_out_ends_where_fit_ends():
     notebook = definitions(NOTEBOOK, "train_autoencoder", "SEED", "BATCH_SIZE")
+    # What the student has written by then:
+    notebook.train_autoencoder.__globals__["mse_per_image"] = losses.mse_per_image
     images = torch.rand(150, 1, 28, 28)
     by_loop, by_fit = (_fresh_autoencoder(seed=5) for _ in range(2))
-    errors = notebook.train_autoencoder(by_loop, images, epochs=2, learning_rate=1e-3)
+    optimizer = torch.optim.Adam(by_loop.parameters(), lr=1e-3)
+    errors = notebook.train_autoencoder(by_loop, images, optimizer, epochs=2)
     history = training.fit(
         by_fit,
         _reconstruction_loss,
@@ -128,3 +132,52 @@ def test_right_answer_written_another_way_passes(name):
 
 def test_a_number_of_numpy_passes():
     assert_passes("compression_ratio", lambda shape, d: np.prod(shape) / np.float64(d), range(5))
+
+
+# ------------------------------------------------------------ the challenge
+
+
+class Painter(torch.nn.Module):
+    """Copies nothing: answers every image with one logit, from a code of `latent_dim` zeros."""
+
+    def __init__(self, logit, latent_dim=8):
+        super().__init__()
+        self.logit, self.latent_dim = logit, latent_dim
+
+    def encoder(self, image):
+        return image.new_zeros(len(image), self.latent_dim)
+
+    def decoder(self, code):
+        return code.new_full((len(code), 1, 28, 28), self.logit)
+
+
+def _use_greys(monkeypatch, *, train, test):
+    """Ten training and ten test images of one grey each, one of each class."""
+    labels = torch.arange(10)
+    images = [torch.full((10, 1, 28, 28), grey) for grey in (train, test)]
+    names = tuple("0123456789")
+    greys = data.ImageData("greys", images[0], labels, images[1], labels, names, "made up")
+    monkeypatch.setattr(challenges.data, "load_images", lambda *_, **__: greys)
+
+
+def test_challenge_measures_the_error_of_the_test_digits(monkeypatch):
+    _use_greys(monkeypatch, train=0.0, test=0.0)
+    assert checks.challenge("01", Painter(-100.0)).passed
+    result = checks.challenge("01", Painter(0.0))  # grey on black: 0.25
+    assert result.score == pytest.approx(0.25) and not result.passed
+
+
+def _told(result):
+    return " ".join(str(result).replace("│", "").split())
+
+
+def test_challenge_tells_learning_by_heart_from_too_little_training(monkeypatch):
+    _use_greys(monkeypatch, train=0.0, test=1.0)
+    assert "part of it is learned by heart" in _told(checks.challenge("01", Painter(-100.0)))
+    _use_greys(monkeypatch, train=1.0, test=1.0)
+    assert "Train longer" in _told(checks.challenge("01", Painter(-100.0)))
+
+
+def test_challenge_refuses_a_longer_code():
+    result = checks.challenge("01", Painter(0.0, latent_dim=9))
+    assert result.status == "error" and "D at most 8" in _told(result)

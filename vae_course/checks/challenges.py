@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vae_course import data, losses, progress
 from vae_course.printing import say
@@ -36,7 +36,7 @@ _WIDTH = 78
 class Challenge:
     r"""What is asked of a chapter's model.
 
-    measure(model) → the score, or (score, where the model loses); it is called without gradients,
+    measure(model) → the score, or (score, where the model where); it is called without gradients,
     with the model in evaluation mode. `challenge` does everything else.
     """
 
@@ -58,12 +58,12 @@ class Challenge:
 
 @dataclass(frozen=True)
 class Result:
-    r"""What a challenge found: `passed`, `score` (None without a model), `target`, `loses`."""
+    r"""What a challenge found: `passed`, `score` (None without a model), `target`, `where`."""
 
     challenge: Challenge
     status: Literal["task", "passed", "not yet", "error"]
     score: float | None = None
-    loses: str = ""
+    where: str = ""
 
     @property
     def passed(self) -> bool:
@@ -79,12 +79,12 @@ class Result:
             "task": (f"▷ {name}", [asked.task, f"Target: {asked.goal}."]),
             "passed": (f"✓ {name}: passed", []),
             "not yet": (f"✗ {name}: not there yet", []),
-            "error": (f"! {name}: the model could not be measured", [self.loses]),
+            "error": (f"! {name}: the model could not be measured", [self.where]),
         }[self.status]
         if self.score is not None:
             distance = abs(self.score - self.target)
             missing = "" if self.passed else f" {distance:.3g} is missing."
-            paragraphs = [f"{self.score:.4g}; asked for: {asked.goal}.{missing}", self.loses]
+            paragraphs = [f"{self.score:.4g}; asked for: {asked.goal}.{missing}", self.where]
         lines = [f"┌─ {title}"]
         for paragraph in "\n".join(filter(None, paragraphs)).splitlines():
             lines += ["│  " + line for line in textwrap.wrap(paragraph, _WIDTH - 3) or [""]]
@@ -145,9 +145,92 @@ def _measure(asked: Challenge, model: Any) -> Result:
     finally:
         if training:
             model.train()
-    score, loses = found if isinstance(found, tuple) else (found, "")
+    score, where = found if isinstance(found, tuple) else (found, "")
     score = float(score)
-    return Result(asked, "passed" if asked.reached(score) else "not yet", score, loses)
+    return Result(asked, "passed" if asked.reached(score) else "not yet", score, where)
+
+
+# --- chapter 01 ---------------------------------------------------------------------------------
+
+
+@_challenge(
+    "01", target=0.0210, unit="squared error a pixel on the 1,000 test digits", better="lower"
+)
+def _chapter01(model):
+    r"""Train an autoencoder with a code of at most 8 numbers, in about a minute.
+
+    Use the 3,500 training digits of data.load_images("mnist-5k", validation=500), and choose by the
+    500 validation digits. `model` has two parts, as in section 3: model.encoder(image) gives the
+    code, (B, 8), and model.decoder(code) the logits, (B, 1, 28, 28).
+    """
+    digits = data.load_images("mnist-5k", validation=500)
+    error = _error_through_code(model, digits.test_images, at_most=8)
+    learned = _error_through_code(model, digits.train_images, at_most=8).mean()
+    by_class = torch.stack([error[digits.test_labels == label].mean() for label in range(10)])
+    where = (
+        f"It loses most on the {by_class.argmax()}s ({by_class.max():.4f}) and least on the "
+        f"{by_class.argmin()}s ({by_class.min():.4f}). On its training digits the error is "
+        f"{learned:.4f}"
+    )
+    if learned < 0.75 * error.mean():
+        advice = (
+            "much lower, so part of it is learned by heart. More variety in the training "
+            "digits will help more than a larger network."
+        )
+    else:
+        advice = (
+            "not much lower, so little is learned by heart. Train longer, with steps that "
+            "get smaller towards the end, or give it another layer."
+        )
+    return error.mean(), f"{where}, {advice}"
+
+
+def _error_through_code(model: nn.Module, images: Tensor, *, at_most: int) -> Tensor:
+    r"""Squared error of each image after its way through the code; a longer code is refused."""
+    code = model.encoder(images)
+    if code.shape[:1] != images.shape[:1] or code.dim() != 2 or code.shape[1] > at_most:
+        raise ValueError(
+            f"the code of {len(images)} images has shape {tuple(code.shape)}; expected "
+            f"({len(images)}, D) with D at most {at_most}"
+        )
+    return losses.mse_per_image(images, torch.sigmoid(model.decoder(code)))
+
+
+# --- chapter 02 ---------------------------------------------------------------------------------
+
+
+@_challenge(
+    "02", target=0.0160, unit="squared error a pixel on the 1,000 test digits", better="lower"
+)
+def _chapter02(model):
+    r"""Train a convolutional autoencoder of at most 35,000 weights, with a code of at most 16.
+
+    Use the 3,500 training digits of data.load_images("mnist-5k", validation=500), and choose by the
+    500 validation digits; a minute or two of training is enough. model.encoder(image) gives the
+    code, (B, 16), and model.decoder(code) the logits, (B, 1, 28, 28).
+    """
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    if weights > 35_000:
+        raise ValueError(f"the model has {weights:,} weights; expected at most 35,000")
+    digits = data.load_images("mnist-5k", validation=500)
+    error = _error_through_code(model, digits.test_images, at_most=16)
+    learned = _error_through_code(model, digits.train_images, at_most=16).mean()
+    dense = sum(
+        parameter.numel()
+        for module in model.modules()
+        if isinstance(module, nn.Linear)
+        for parameter in module.parameters()
+    )
+    where = f"{dense / max(weights, 1):.0%} of its {weights:,} weights sit in dense layers. "
+    where += f"On its training digits the error is {learned:.4f}, "
+    if learned < 0.9 * error.mean():
+        where += "lower than on the test digits: it has begun to learn by heart."
+    else:
+        where += (
+            "hardly lower, so it can still learn: more passes, steps that get smaller, or more "
+            "channels paid for with smaller dense layers."
+        )
+    return error.mean(), where
 
 
 # --- chapter 03 ---------------------------------------------------------------------------------
