@@ -187,11 +187,12 @@ def _grade(arguments: argparse.Namespace, course) -> int:
         failed += record["status"] == "failed"
         (row,) = scores.table(course, name, [record["student"]])
         print(f"{record['student']}: {scores.words(row)} ({seconds:.0f} s)", flush=True)
-    for row in scores.table(course, name, course.students(name)):
+    students = course.students(name)
+    for row in scores.table(course, name, students, advice=grade.advice(course, name)):
         if row.get("review"):
             print(f"look at {row['student']}: {row['review']}")
-    skipped = len(course.students(name)) - done
-    print(f"{done} graded, {skipped} left as they were (graded before, or not asked for)")
+    left = len(students) - done
+    print(f"{done} graded, {left} left as they were (graded before, or not asked for)")
     return 1 if failed else 0
 
 

@@ -12,15 +12,16 @@ from . import course as _course
 from .course import Course, TeachError
 
 
-def table(course: Course, name: str, students: list[str], people: dict | None = None):
+def table(course: Course, name: str, students: list[str], people: dict | None = None,
+          advice: dict | None = None) -> list[dict[str, Any]]:  # fmt: skip
     r"""A row a student: names, points, the bonus, what is late, pending or to look at, each cell.
 
-    Points given by hand count. `people` gives further columns, by student.
+    Points given by hand count. By student, `people` has further columns, `advice` what to look at.
     """
     from nbgrader.api import MissingEntry
 
     rows = []
-    days, advice = late.settle(course, name), grade.advice(course, name)
+    days = late.settle(course, name)
     with course.gradebook() as book:
         for student in students:
             row = {"student": student, **(people or {}).get(student, {}), "assignment": name}
@@ -55,8 +56,8 @@ def table(course: Course, name: str, students: list[str], people: dict | None = 
                 "pending": " ".join(c for c in cells if given[c][0] is None),
                 "review": "; ".join(
                     [*filter(None, [record["problem"].partition("\n")[0]])]
-                    + [f"{f['cell']}: {f['reason']}" if f["cell"] else f["reason"]
-                       for f in advice.get(student, [])]
+                    + [": ".join(filter(None, (f["cell"], f["reason"])))
+                       for f in (advice or {}).get(student, [])]
                 ),
                 "notes": "; ".join(record["notes"]),
                 **{c: "" if given[c][0] is None else sum(given[c]) for c in cells},
@@ -104,7 +105,8 @@ def write_all(course: Course, name: str, people: dict[str, dict[str, str]]) -> l
     from . import report
 
     folder = course.folder / "scores"
-    rows = table(course, name, sorted({*course.students(name), *people}), people)
+    everybody = sorted({*course.students(name), *people})
+    rows = table(course, name, everybody, people, grade.advice(course, name))
     _course.write(folder / f"{name}.csv", _course.table_text(rows))
     found = outcomes(course, name)
     _course.write(folder / f"{name}-mistakes.csv", _course.table_text(found))
