@@ -86,12 +86,9 @@ def _guarded(work: Callable, arguments: argparse.Namespace) -> int:
             raise
         print('vae-course: teaching needs nbgrader: pip install -e ".[teach]" in a clone of the '
               "course", file=sys.stderr)  # fmt: skip
-    except (TeachError, OSError) as error:
+    except (TeachError, OSError, ValueError) as error:
         print(f"vae-course: {error}", file=sys.stderr)
-    except ValueError as error:
-        from vae_course.cli import _BadArgument
-
-        raise _BadArgument(str(error)) from None
+        return 2 if isinstance(error, ValueError) else 1
     return 1
 
 
