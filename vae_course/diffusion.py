@@ -150,6 +150,12 @@ class Diffusion(nn.Module):
         alpha_bar = cosine_schedule(steps) if alpha_bar is None else alpha_bar
         self.register_buffer("alpha_bar", alpha_bar.double(), persistent=False)  # (T + 1,)
 
+    @classmethod
+    def unet(cls, *, channels: int = 32, steps: int = 1000, image_shape=(1, 28, 28)) -> Diffusion:
+        r"""Of pictures scaled to −1 … 1, with a small U-Net."""
+        network = UNet(colours=image_shape[0], channels=channels)
+        return cls(network, shape=tuple(image_shape), steps=steps)
+
     @property
     def steps(self) -> int:
         return len(self.alpha_bar) - 1
@@ -418,9 +424,9 @@ class LatentDiffusion(nn.Module):
         self.mean.copy_(codes.mean(dim=0))
         self.std.copy_(codes.std(dim=0))
 
-    def loss(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
-        r"""Of codes drawn from q(z | x): (B, D) → ()."""
-        return self.diffusion.loss((codes - self.mean) / self.std, label)
+    def loss(self, codes: Tensor, label: Tensor | None = None, *, drop: float = 0.1) -> Tensor:
+        r"""`Diffusion.loss` of codes drawn from q(z | x): (B, D) → ()."""
+        return self.diffusion.loss((codes - self.mean) / self.std, label, drop=drop)
 
     @torch.no_grad()
     def sample(self, count: int, **options) -> Tensor:

@@ -168,8 +168,29 @@ def _gpt(card: dict) -> nn.Module:
     return CharGPT(**card["architecture"])
 
 
+def _vqvae(card: dict) -> nn.Module:
+    from vae_course.vq import VQVAE
+
+    return VQVAE(**card["architecture"])
+
+
+def _diffusion(card: dict) -> nn.Module:
+    from vae_course.diffusion import Diffusion
+
+    return Diffusion.unet(**card["architecture"])
+
+
+def _latent_diffusion(card: dict) -> nn.Module:
+    from vae_course.diffusion import LatentDiffusion
+
+    rest = dict(card["architecture"])
+    vae, _ = load(rest.pop("vae"))
+    return LatentDiffusion(vae, **rest)
+
+
 BUILDERS: dict[str, Callable[[dict], nn.Module]] = {
     "VAE": _vae, "ConditionalVAE": _vae, "Generator": _generator, "CharGPT": _gpt,
+    "VQVAE": _vqvae, "Diffusion": _diffusion, "LatentDiffusion": _latent_diffusion,
 }  # fmt: skip
 
 

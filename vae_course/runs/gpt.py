@@ -94,7 +94,7 @@ class Task:
         }
         torch.manual_seed(settings.seed)
         self.model = CharGPT(dropout=settings.dropout, **self.architecture)
-        self.objective = Objective(self.model, settings)
+        self.stored, self.objective = self.model, Objective(self.model, settings)
         self.optimizers = [adamw(self.model, settings)]
         self.steps, self.every = settings.steps, settings.evaluate_every
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vae_course import data
+from vae_course import data, metrics
 from vae_course.training.resume import fingerprint
 
 
@@ -74,3 +74,25 @@ def load(dataset: str, size: int = 0) -> data.ImageData | data.TableData:
     if path.suffix in (".csv", ".tsv"):
         return data.load_table(path)
     return data.load_array(path)
+
+
+def judged(samples: Tensor, labels: Tensor, images: data.ImageData) -> dict[str, object]:
+    r"""What notebook 06 measures of samples, for a card; empty where they are no grey digits.
+
+    samples: as many as were drawn, the labels that they were asked for beside them
+    """
+    if images.image_shape != (1, 28, 28) or "mnist" not in images.name:
+        return {}
+    samples, labels = samples.cpu(), labels.cpu()
+    held_out = images.test_images.cpu()
+    report = metrics.sample_report(samples, held_out, images.train_images.cpu())
+    found: dict[str, object] = {
+        name: {key: round(value, 4) for key, value in estimate._asdict().items()}
+        for name, estimate in report.items()
+    }
+    asked = (metrics.classify(samples).argmax(dim=1) == labels).double().mean().item()
+    counts = metrics.class_histogram(samples).counts.tolist()
+    return {
+        "samples": len(samples), "read_as_asked": round(asked, 4), "class_counts": counts,
+        "sample_report": found,
+    }  # fmt: skip

@@ -34,12 +34,13 @@ class Task(Protocol):
     r"""What is trained, how, and what is measured: a family's `Task(settings)` has all of this."""
 
     settings: Any  # a frozen dataclass
-    model: nn.Module  # what is stored
+    model: nn.Module  # what is trained, and kept in checkpoints
     objective: nn.Module  # called with a batch in each step → averages, "loss" among them
     optimizers: list[torch.optim.Optimizer]  # a group's "share" multiplies the learning rate
     steps: int  # of the optimizer, in all
     every: int  # steps from one row of the log to the next: an epoch
     clip: float | None  # the longest gradient
+    stored: nn.Module  # what is stored at the end: the model, or its averaged weights
     identity: str  # of the data, so that a run is not resumed on others
 
     def to(self, device: torch.device) -> None:
@@ -216,10 +217,10 @@ class Run:
         r"""Write model.safetensors and model.json; returns the card."""
         path, task = self.out / "model.safetensors", self.task
         card = pretrained.save(
-            path, task.model, dtype=getattr(self.settings, "store", "float32"), **task.card(),
+            path, task.stored, dtype=getattr(self.settings, "store", "float32"), **task.card(),
             protocol=dataclasses.asdict(self.settings), commands=self.commands,
         )  # fmt: skip
-        with core.evaluating(task.model, self.settings.seed):
+        with core.evaluating(task.stored, self.settings.seed):
             card["measured"] = task.measured()
         card["measured"] |= task.place(self.step) | {
             "steps": self.step, "seconds": round(self.seconds),

@@ -107,7 +107,7 @@ class Task:
         self.model = build_vae(**self.architecture)
         if settings.model == "paper-vae":
             initialize_as_published(self.model, self.images.train)
-        self.objective = Objective(self.model, settings)
+        self.stored, self.objective = self.model, Objective(self.model, settings)
         self.optimizers = make_optimizers(self.model, settings)
         self.every, self.steps = self.images.steps, settings.epochs * self.images.steps
         self.identity = self.images.identity
