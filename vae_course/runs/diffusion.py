@@ -154,11 +154,11 @@ class Task:
         samples = torch.cat(samples)
         if not self.latent:
             samples = ((samples + 1) / 2).clamp(0, 1)
-            found |= self._bound(data)
+            found |= self._bound()
         found["sampling"] = "50 steps without new noise, classes in turn, no guidance"
         return found | judged(samples.float(), labels, data)
 
-    def _bound(self, data, count: int = 1000) -> dict[str, object]:
+    def _bound(self, count: int = 1000) -> dict[str, object]:
         r"""The chain's ELBO of the first test images, their pixels as 256 grey values."""
         grey = (self.images.test[:count] * 255).round() / 127.5 - 1
         generator = torch.Generator().manual_seed(0)

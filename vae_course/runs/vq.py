@@ -108,7 +108,9 @@ class Task:
         settings, data = self.settings, self.images.data
         self.vqvae, card = pretrained.load(settings.codes_of)
         if not isinstance(self.vqvae, vq.VQVAE):
-            raise ValueError(f"--codes-of {settings.codes_of} is a {card['kind']}, not a VQVAE")
+            raise ValueError(
+                f"--codes-of {settings.codes_of} is a {pretrained.kind_of(card)}, not a VQVAE"
+            )
         size = self.vqvae.codebook.size
         self.train_sequences = self._sequences(data.train_images, data.train_labels)
         self.test_sequences = self._sequences(data.test_images, data.test_labels)
