@@ -23,8 +23,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 ADDRESS = PROJECT["urls"]["Repository"]
 CONDA_TO_PIP = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 COMMANDS = {
-    "lab": 'python -m pip install -e ".[lab]" && python -m jupyter lab notebooks',
+    "lab": 'python -m pip install -e ".[lab]" && python -m vae_course start',
+    "lab with uv": "uv run --extra lab vae-course start",
     "test": 'python -m pip install -e ".[lab,test]" && python -m pytest',
+    "test with uv": "uv run --extra lab --extra test python -m pytest",
 }
 
 
