@@ -37,7 +37,7 @@ def archive(path, files, date=(2026, 2, 1, 10, 0, 0)):
 
 
 def outcomes(rows):
-    return {row.file: row.outcome for row in rows}
+    return {str(row.path): row.outcome for row in rows}
 
 
 @pytest.fixture

@@ -25,69 +25,63 @@ _TAKEN = ("collected", "unchanged")
 
 @dataclass
 class Found:
-    r"""One file that came in: its bytes, or why it is not taken."""
+    r"""One file that came in, whose it is, and what became of it."""
 
     path: PurePosixPath
     content: bytes = b""
     time: datetime = datetime(1980, 1, 1, tzinfo=UTC)
-    refused: str = ""
-
-
-@dataclass
-class Row:
-    r"""What became of it."""
-
-    file: str
+    outcome: str = ""
     student: str = ""
     notebook_says: str = ""
-    time: str = ""
-    outcome: str = ""
+
+    def row(self) -> dict[str, str]:
+        time = "" if self.time.year == 1980 else f"{self.time:%Y-%m-%d %H:%M:%S}"
+        return {"file": str(self.path), "student": self.student, "time": time,
+                "notebook_says": self.notebook_says, "outcome": self.outcome}  # fmt: skip
 
 
 def collect(
     course: Course, name: str, where: Path, *, known: dict[str, str] | None = None
-) -> list[Row]:
+) -> list[Found]:
     r"""Put every student's newest attempt into submitted/; says of each file what became of it.
 
     Nothing is lost: an attempt that a newer one replaces goes to earlier/, and so does one that
     came in under another name before the mapping told whose it is.
     Raises: TeachError if `where` is neither a folder nor a zip archive, or not to be trusted.
     """
-    rows, attempts, people, known = [], {}, {}, known or {}
-    for found in _files(where):
-        row = Row(str(found.path), outcome=found.refused)
-        rows.append(row)
-        if found.refused:
-            continue
+    came, attempts, people, known = list(_files(where)), {}, {}, known or {}
+    for found in [each for each in came if not each.outcome]:
         origin = names.origin(found.path, name)
         if origin.time:
             found.time = datetime.strptime(origin.time, "%Y-%m-%d-%H-%M-%S").replace(tzinfo=UTC)
-        row.time = "" if found.time.year == 1980 else f"{found.time:%Y-%m-%d %H:%M:%S}"
         student = names.identifier(origin.names, known)
         if student is None:
-            row.outcome = "whose is it? Nothing in its name tells: name it in the mapping"
+            found.outcome = "whose is it? Nothing in its name tells: name it in the mapping"
             continue
-        row.student = student
-        row.notebook_says = _says(found.content, known)
+        found.student, found.notebook_says = student, _says(found.content, known)
         order = (name in found.path.stem, found.time, origin.attempt, str(found.path))
-        attempts.setdefault(student, []).append((order, found, row))
+        attempts.setdefault(student, []).append((order, found))
         if not any(names.key(each) in known for each in origin.names):
             people.setdefault(student, set()).add(origin.person or origin.names[0].casefold())
     for student in [each for each, numbers in people.items() if len(numbers) > 1]:
-        for _, _, row in attempts.pop(student):
-            row.outcome = f"whose is it? Several people are called {student!r}: name them or their "
-            row.outcome += f"numbers ({', '.join(sorted(people[student]))}) in the mapping"
+        for _, found in attempts.pop(student):
+            found.outcome = (
+                f"whose is it? Several people are called {student!r}: name them or their numbers "
+                f"({', '.join(sorted(people[student]))}) in the mapping"
+            )
     course.prepare()
-    for student, entries in attempts.items():
+    for entries in attempts.values():
         entries.sort(key=lambda entry: entry[0])
-        for order, found, row in entries:
+        for order, found in entries:
             if entries[-1][0][0] and not order[0]:
-                row.outcome = "ignored: the student handed in one that bears the assignment's name"
+                found.outcome = "ignored: another one bears the assignment's name"
             else:
-                row.outcome = _keep(course, name, student, found)
-                row.outcome += _hand_over(course, name, row, found)
-    _log(course.folder / "collected" / f"{name}.csv", rows)
-    return rows
+                found.outcome = _keep(course, name, found) + _hand_over(course, name, found)
+    log = course.folder / "collected" / f"{name}.csv"
+    old = _course.read_table(log)[0] if log.exists() else []
+    new = [found.row() for found in came]  # those that count stand last
+    _course.write(log, _course.table_text([row for row in old if row not in new] + new))
+    return came
 
 
 def came_as(course: Course, name: str) -> dict[str, str]:
@@ -97,28 +91,26 @@ def came_as(course: Course, name: str) -> dict[str, str]:
     return {row["student"]: row["file"] for row in rows if row["outcome"].startswith(_TAKEN)}
 
 
-def _keep(course: Course, name: str, student: str, found: Found) -> str:
-    path = course.notebook("submitted", name, student)
+def _keep(course: Course, name: str, found: Found) -> str:
+    path = course.notebook("submitted", name, found.student)
     if path.exists():
         if path.read_bytes() == found.content:
             return "unchanged"
-        before = course.handed_in(name, student)
+        before = course.handed_in(name, found.student)
         before = before.replace(tzinfo=UTC) if before else None
         if before is not None and before > found.time:
-            return _earlier(course, name, student, found.content, found.time)
-        _earlier(course, name, student, path.read_bytes(), before or found.time)
+            return _earlier(course, name, found.student, found.content, found.time)
+        _earlier(course, name, found.student, path.read_bytes(), before or found.time)
     _course.write(path, found.content)
     _course.write(path.with_name("timestamp.txt"), found.time.isoformat() + "\n")
     return "collected"
 
 
-def _hand_over(course: Course, name: str, row: Row, found: Found) -> str:
+def _hand_over(course: Course, name: str, found: Found) -> str:
     r"""Take back what the same file was collected as before the mapping told whose it is."""
     before = names.identifier(names.origin(found.path, name).names, {})
-    if before is None or before == row.student:
-        return ""
-    path = course.notebook("submitted", name, before)
-    if not path.exists() or path.read_bytes() != found.content:
+    path = course.notebook("submitted", name, before or "")
+    if before in (None, found.student) or not path.exists() or path.read_bytes() != found.content:
         return ""
     _earlier(course, name, before, found.content, found.time)
     shutil.rmtree(path.parent)
@@ -153,7 +145,7 @@ def _files(where: Path) -> Iterator[Found]:
                 path = Path(folder, file)
                 inside = PurePosixPath(path.relative_to(where).as_posix())
                 if path.is_symlink() or not path.is_file():
-                    yield Found(inside, refused="refused: a link, not a file")
+                    yield Found(inside, outcome="refused: a link, not a file")
                     continue
                 time = datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
                 content = b"" if path.stat().st_size > restore.LARGEST else path.read_bytes()
@@ -171,7 +163,7 @@ def _in_archive(
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except (zipfile.BadZipFile, ValueError, OSError):
-        yield Found(base, refused="refused: a damaged archive")
+        yield Found(base, outcome="refused: a damaged archive")
         return
     entries = [e for e in archive.infolist() if not e.is_dir()]
     if len(entries) > MOST_FILES:
@@ -179,14 +171,14 @@ def _in_archive(
     for entry in sorted(entries, key=lambda e: e.filename):
         path = base / PurePosixPath(entry.filename.replace("\\", "/").lstrip("/"))
         if ".." in path.parts:
-            yield Found(path, refused="refused: its name leads out of the archive")
+            yield Found(path, outcome="refused: its name leads out of the archive")
         if any(part.startswith((".", "__MACOSX")) for part in path.parts):
             continue
         try:
             with archive.open(entry) as file:
                 data = file.read(restore.LARGEST + 1)
         except Exception as error:  # encrypted, damaged, an unknown compression
-            yield Found(path, refused=f"refused: {type(error).__name__}: {error}")
+            yield Found(path, outcome=f"refused: {type(error).__name__}: {error}")
             continue
         time = Found.time
         with contextlib.suppress(ValueError):  # a date that is none
@@ -199,18 +191,10 @@ def _one(path, content: bytes, size: int, time, budget: list[int], depth: int) -
     if budget[0] < 0:
         raise TeachError(f"the archive unpacks to more than {MOST_BYTES // 2**30} GB: refused.")
     if size > restore.LARGEST:
-        yield Found(path, refused=_TOO_LARGE)
+        yield Found(path, outcome=_TOO_LARGE)
     elif path.suffix.lower() == ".zip" and depth < 2:
         yield from _in_archive(content, path.with_suffix(""), budget, depth + 1)
     elif path.suffix.lower() == ".ipynb":
         yield Found(path, content, time)
     else:
-        yield Found(path, refused="ignored: not a notebook (.ipynb)")
-
-
-def _log(path: Path, rows: list[Row]) -> None:
-    r"""Add the rows that are new to the assignment's list; those that count stand last."""
-    old = _course.read_table(path)[0] if path.exists() else []
-    new = [vars(row) for row in rows]
-    kept = [row for row in old if row not in new]
-    _course.write(path, _course.table_text(kept + new))
+        yield Found(path, outcome="ignored: not a notebook (.ipynb)")

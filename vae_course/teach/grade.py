@@ -54,18 +54,14 @@ class Assignment:
         files = sorted(p for p in source.parent.rglob("*") if p.is_file())
         self.source = hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()
         self.everybody = {*course.students(name), *known.values()}
-        self.tests, self.imports, self.partner, solution = {}, [], {}, ""
+        self.imports, self.partner = [], partners(self.release)
         with course.gradebook() as book:
             self.tests = {
                 c.source: c.name for c in book.find_notebook(name, name).source_cells if c.locked
             }
         for cell in self.release.cells:
-            settings = cell.metadata.get("nbgrader", {})
-            if settings.get("solution"):
-                solution = settings.grade_id
-            if settings.get("grade"):
-                self.partner[settings.grade_id] = solution
-            if cell.cell_type == "code" and not settings and _BOOTSTRAP not in cell.source:
+            theirs = cell.cell_type == "code" and "nbgrader" not in cell.metadata
+            if theirs and _BOOTSTRAP not in cell.source:
                 self.imports += [ast.unparse(n) for n in ast.parse(cell.source).body
                                  if isinstance(n, ast.Import | ast.ImportFrom)]  # fmt: skip
 
@@ -85,6 +81,17 @@ class Assignment:
         return {"student": student, "submission": submission, "source": self.source,
                 "version": __version__, "status": "graded", "problem": "", "says": None,
                 "notes": [], "flags": [], "cells": cells}  # fmt: skip
+
+
+def partners(release) -> dict[str, str]:
+    r"""For each graded cell the solution that it is about: itself, or the last one above it."""
+    found, solution = {}, ""
+    for cell in release.cells:
+        settings = cell.metadata.get("nbgrader", {})
+        solution = settings.grade_id if settings.get("solution") else solution
+        if settings.get("grade"):
+            found[settings.grade_id] = solution
+    return found
 
 
 def grade(

@@ -56,7 +56,7 @@ def enter(course: Course, name: str, path: Path) -> int:
     rows = [(n, row) for n, row in enumerate(table, start=2) if row["points"].strip()]
     if not rows:
         raise TeachError(f"{path}: the column points is empty in all {len(table)} rows")
-    partner = grade.Assignment(course, name, {}).partner
+    partner = grade.partners(nbformat.read(course.notebook("release", name), as_version=4))
     with course.gradebook() as book:
         for number, row in rows:
             key = (name, name, row["student"])

@@ -153,9 +153,9 @@ def _collect(arguments: argparse.Namespace, course) -> int:
     print(f"{len(rows)} files, {len(taken)} students. The list: {listed}")
     for row in rows:
         if row.outcome not in ("collected", "unchanged"):
-            print(f"  {row.file}: {row.outcome}")
+            print(f"  {row.path}: {row.outcome}")
         elif row.notebook_says not in ("", row.student):
-            print(f"  {row.file}: taken for {row.student}, but the notebook says STUDENT = "
+            print(f"  {row.path}: taken for {row.student}, but the notebook says STUDENT = "
                   f"{row.notebook_says!r}. If that is the same person, add it to the row of "
                   f"{row.student} in students.csv.")  # fmt: skip
     for stranger in sorted(taken - set(people)) if people else []:

@@ -90,10 +90,7 @@ def leaks(original: Path, made: bytes) -> list[str]:
     secret, given = set(), set()
     for cell in nbformat.read(original, as_version=4).cells:
         regions = REGION.findall(cell.source)
-        settings = cell.metadata.get("nbgrader", {})
-        whole = settings.get("solution") and not regions  # nbgrader clears the whole cell
-        secret |= set("\n".join([cell.source] if whole else regions).splitlines())
-        given |= set() if whole else set(REGION.sub("", cell.source).splitlines())
-    told = {line.strip() for line in secret} - {line.strip() for line in given}
-    found += sorted(line for line in told & kept if len(line) > 12)
-    return found
+        whole = cell.metadata.get("nbgrader", {}).get("solution") and not regions  # all is cleared
+        secret |= {x.strip() for r in ([cell.source] if whole else regions) for x in r.split("\n")}
+        given |= {x.strip() for x in ("" if whole else REGION.sub("", cell.source)).split("\n")}
+    return found + sorted(line for line in (secret - given) & kept if len(line) > 12)
