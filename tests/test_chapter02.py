@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from check_tools import assert_both_named, assert_helped, assert_passes
 from notebook_code import definitions
-from vae_course import checks
+from vae_course import checks, models
 from vae_course.widgets import transposed, transposed_explorer
 
 reference_size = checks.exercise("conv_transpose_output_size").reference
@@ -301,8 +301,8 @@ def test_pair_of_slips_is_named(name, first, second):
 
 # ------------------------------------------------------------ the notebook against torch
 
-NOTEBOOK = "02_transposed_convolution"
-ROUTES = definitions(NOTEBOOK, "stamped", "stuffed", "conv_matrix")
+NOTEBOOK, COMPANION = "02_transposed_convolution", "02b_transposed_convolution_deeper"
+ROUTES = definitions(COMPANION, "stamped", "stuffed", "conv_matrix")
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
@@ -346,24 +346,57 @@ def test_notebooks_matrix_is_the_convolution():
     torch.testing.assert_close(matrix @ signal, right)
 
 
-def test_notebooks_phase_sums_decide_about_flatness():
-    notebook = definitions(NOTEBOOK, "phase_sums")
+def test_lessons_zero_stuffing_is_the_companions():
+    lesson = definitions(NOTEBOOK, "stuffed")
+    image, kernel = torch.randn(3, 5), torch.randn(4, 4)
+    for stride in (1, 2, 3):
+        plain = {"padding": 0, "output_padding": 0, "dilation": 1}
+        right = ROUTES.stuffed(image, kernel, stride=stride, **plain)
+        torch.testing.assert_close(lesson.stuffed(image, kernel, stride), right)
+
+
+@pytest.mark.parametrize("name", [NOTEBOOK, COMPANION])
+def test_notebooks_phase_sums_decide_about_flatness(name):
+    notebook = definitions(name, "phase_sums")
     for k, stride in itertools.product((2, 3, 4, 5, 6), (2, 3)):
         kernel = torch.randn(k, k, generator=torch.Generator().manual_seed(k), dtype=torch.float64)
         ones = torch.ones(1, 1, 9, 9, dtype=torch.float64)
         out = F.conv_transpose2d(ones, kernel[None, None], stride=stride)[0, 0]
         start = 2 * stride  # beyond the rim, at a cell of phase 0
         inner = out[start : start + stride, start : start + stride]
-        torch.testing.assert_close(inner, notebook.phase_sums(kernel, stride))
+        torch.testing.assert_close(inner.flatten(), notebook.phase_sums(kernel, stride))
 
 
-def test_notebooks_decoder_layers_double_the_size():
-    names = ["kernel_3", "kernel_4", "tent_start", "upsample_conv"]
-    names += ["pixel_shuffle", "pixel_shuffle_icnr"]
-    notebook = definitions(NOTEBOOK, *names, "tent_4")
-    for name in names:
-        layer = getattr(notebook, name)(5, 3)
-        assert layer(torch.randn(2, 5, 7, 7)).shape == (2, 3, 14, 14), name
+@pytest.mark.parametrize("name", [NOTEBOOK, COMPANION])
+def test_notebooks_decoder_layers_double_the_size(name):
+    layers = ["kernel_3", "kernel_4", "tent_start", "upsample_conv"]
+    layers += ["pixel_shuffle", "pixel_shuffle_icnr"] if name == COMPANION else []
+    helpers = ["tent_4"] if name == COMPANION else ["tent_1d", "tent_4"]
+    notebook = definitions(name, *layers, *helpers)
+    for layer in layers:
+        doubled = getattr(notebook, layer)(5, 3)(torch.randn(2, 5, 7, 7))
+        assert doubled.shape == (2, 3, 14, 14), layer
+
+
+def test_first_screens_kernels_are_what_the_text_says():
+    ones, tent = torch.ones(3, 3) / 2.25, torch.tensor([1.0, 3, 3, 1]) / 4
+    sums = definitions(NOTEBOOK, "phase_sums").phase_sums
+    assert sums(torch.outer(tent, tent), 2).tolist() == [1, 1, 1, 1]
+    assert len(set(sums(ones, 2).tolist())) > 1 and abs(sums(ones, 2).mean() - 1) < 1e-6
+
+
+# ------------------------------------------------------------ the challenge
+
+
+def test_challenge_counts_weights_and_measures(capsys):
+    torch.manual_seed(0)
+    assert not checks.challenge("02", models.ConvAutoencoder(16, channels=8)).passed
+    told = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert "86% of its 30,273 weights sit in dense layers" in told and "can still learn" in told
+    for model in (models.ConvAutoencoder(16, channels=16), models.ConvAutoencoder(17, channels=8)):
+        assert checks.challenge("02", model).status == "error"
+    told = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert "68,721 weights" in told and "(1000, 17)" in told
 
 
 # ------------------------------------------------------------ the explorer

@@ -89,8 +89,8 @@ def conv_encoder(outputs: int, *, channels: int = 32, image_shape=IMAGE_SHAPE) -
 def conv_decoder(latent_dim: int, *, channels: int = 32, image_shape=IMAGE_SHAPE) -> nn.Sequential:
     r"""Latents to image logits, 7 → 14 → 28 by transposed convolutions (notebook 02).
 
-    Kernel 4 with stride 2: every output pixel is touched by the same number of stamps, so no
-    checkerboard is built in.
+    Kernel 4, stride 2 and padding 1 double every size, and put every output pixel under the same
+    number of stamps. Random weights weave a checkerboard all the same; training takes it out.
     """
     shapes = conv_shapes(channels, image_shape)[::-1]  # (64, 7, 7), (32, 14, 14), (1, 28, 28)
     layers: list[nn.Module] = [
