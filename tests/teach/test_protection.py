@@ -175,6 +175,20 @@ class TestRead:
         assert restore.says_student(released) == "ada"
 
 
+def test_the_checker_tells_its_verdicts_to_the_grader(monkeypatch, shell):
+    """Without this the map of mistakes is empty, and every point earned looks odd."""
+    from IPython.utils.capture import capture_output
+
+    from vae_course import checks, losses
+    from vae_course.teach import witness
+
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    with capture_output() as seen:
+        checks.check("gaussian_kl", lambda mean, log_var: losses.gaussian_kl(mean, log_var))
+    (verdict,) = [o.data[witness.MIME] for o in seen.outputs if witness.MIME in o.data]
+    assert (verdict["exercise"], verdict["status"]) == ("gaussian_kl", "passed")
+
+
 class TestLeaks:
     def test_solution_text_in_a_release_is_found(self, tmp_path):
         path = tmp_path / "it.ipynb"

@@ -1,4 +1,4 @@
-"""A simulated class: what thirty-seven students hand in, and what each of them has earned.
+"""A simulated class: what thirty-nine students hand in, and what each of them has earned.
 
 A student here is a function from the release to the bytes of a file, with the points that nbgrader
 gives for it, test by test, and words that the instructor must be able to read about it. Who cheats
@@ -317,7 +317,7 @@ witness.report = lambda: publish_display_data({witness.MIME: {"seen": {"test-ans
     return code(notebook, "gaussian_kl", test)
 
 
-@student(NOTHING, "replaced in the checker")
+@student(NOTHING)
 def digs(release, outside):
     source = """
 import gc
