@@ -56,4 +56,4 @@ def assert_named(name, wrong, *mistakes, seeds=(0, 2, 5)):
 
 
 def assert_both_named(name, first, second):
-    assert_named(name, checks.exercise(name).with_slips(first, second), first, second)
+    assert_named(name, checks.exercise(name).wrong(first, second), first, second)

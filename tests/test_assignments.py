@@ -45,7 +45,7 @@ def wrong(name, number):
         cell = cell_of(notebook, f"code-{exercise.name}")
         cell.source = (
             f"from vae_course import checks as _checks\n\n"
-            f"_{exercise.name} = _checks.exercise({exercise.name!r}).with_slips({mistake.name!r})\n"
+            f"_{exercise.name} = _checks.exercise({exercise.name!r}).wrong({mistake.name!r})\n"
             f"\n\ndef {exercise.name}(*args, **kwargs):\n"
             f"    return _{exercise.name}(*args, **kwargs)"
         )

@@ -68,7 +68,7 @@ UNLISTED = {
     "mse_per_image": [
         (lambda x, y: ((x - y) ** 4).flatten(1).mean(1), "too small"),
         (lambda x, y: ((x + y) ** 2).flatten(1).mean(1), "perfect reconstruction"),
-        (lambda x, y: ((x - y) ** 2).flatten(1).var(1), "too small"),
+        (lambda x, y: ((x - y) ** 2).flatten(1).var(1), "flat images"),
         (lambda x, y: ((x - y) ** 2).flatten(1).median(1).values, "too small"),
         (lambda x, y: ((x - y) ** 2).flatten(1).amax(1), "too large"),
         (_loop_only_first, "differ"),
@@ -81,7 +81,7 @@ UNLISTED = {
         (lambda x, k: torch.linalg.svd(x)[0], "shape"),
         (lambda x, k: torch.flip(checks.exercise("pca_reconstruct").reference(x, k), [0]), "order"),
         (lambda x, k: 2 * checks.exercise("pca_reconstruct").reference(x, k), "twice"),
-        (lambda x, k: checks.exercise("pca_reconstruct").reference(x, k).numpy(), "ndarray"),
+        (lambda x, k: checks.exercise("pca_reconstruct").reference(x, k).numpy(), "NumPy array"),
     ],
     "denoising_loss": [
         (lambda m, c, n: F.mse_loss(m(n), c) + F.mse_loss(m(c), c), "too large"),
@@ -95,9 +95,9 @@ UNLISTED = {
         (lambda s, d: s[1] * s[2] * 3 / d, "ratio of 392"),
         (lambda s, d: 2 * s[0] * s[1] * s[2] / d, "twice"),
         (lambda s, d: str(s[0] * s[1] * s[2] / d), "str"),
-        (lambda s, d: (s[0] * s[1] * s[2]) ** 0.5 / d, "too small"),
-        (lambda s, d: s[0] * s[1] * s[2] / (d + 1), "too small"),
-        (lambda s, d: 392.0, "hard-coded"),
+        (lambda s, d: (s[0] * s[1] * s[2]) ** 0.5 / d, "ratio of 392"),
+        (lambda s, d: s[0] * s[1] * s[2] / (d + 1), "ratio of 392"),
+        (lambda s, d: 392.0, "for every input"),
     ],
 }
 

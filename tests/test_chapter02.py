@@ -255,7 +255,7 @@ UNLISTED = [
     ("conv_transpose_output_size", size_steps_of_the_kernel, "stamps on cells 0–2 and 2–4"),
     ("conv_transpose_output_size", size_with_an_upsamplers_default, "stride=1, padding=0"),
     ("conv_transpose_output_size", size_without_dilation, "The signature is fixed"),
-    ("conv_transpose2d", stamps_as_numbers, "no gradient gets back"),
+    ("conv_transpose2d", stamps_as_numbers, "no gradient reaches"),
     ("conv_transpose2d", stamps_on_a_square, "image ("),
     ("conv_transpose2d", stamps_centred, "(H − 1)·stride + k − 2·padding"),
     ("conv_transpose2d", last_row_and_column_missing, "single pixel"),

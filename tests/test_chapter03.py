@@ -283,7 +283,7 @@ UNLISTED = [
     ("reparameterize", arguments_swapped, "do not scatter around"),
     ("reparameterize", returns_three_things, "a tuple of 3"),
     ("reparameterize", averaged_over_the_batch, "(B, D) goes in"),
-    ("reparameterize", std_with_a_floor, "must equal the mean"),
+    ("reparameterize", std_with_a_floor, "is not the σ"),
     ("reparameterize", noise_of_the_transposed_shape, "mean ("),
     ("reparameterize", changes_its_argument, "changed its argument log_var"),
     ("pathwise_gradient", std_left_out, "'mean + noise'"),

@@ -11,6 +11,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from check_tools import assert_both_named, assert_helped, assert_passes, flat, verdict
 from notebook_code import definitions
 from vae_course import checks, losses, metrics, training
+from vae_course.checks import draw
 from vae_course.models import VAE, ConditionalVAE
 from vae_course.widgets import class_explorer, training_explorer
 from vae_course.widgets.training import sheet
@@ -31,7 +32,7 @@ def drawn(*shape, seed=0):
 def test_reference_agrees_with_the_package(name):
     exercise = checks.exercise(name)
     for seed in range(6):
-        args = exercise.case(torch.Generator().manual_seed(seed))
+        args = exercise.inputs(draw.case(seed))
         torch.testing.assert_close(exercise.reference(*args), getattr(losses, name)(*args))
 
 
@@ -293,7 +294,7 @@ UNLISTED = {
         "doubled": (lambda a, x: 2 * nll(a, x).sum(1), "twice"),
         "squeezed": (lambda a, x: nll(a, x).sum(1).squeeze(), "squeeze"),
         "a float": (lambda a, x: float(nll(a, x).std()), "shape"),
-        "NumPy": (lambda a, x: nll(a, x).sum(1).numpy(), "ndarray"),
+        "NumPy": (lambda a, x: nll(a, x).sum(1).numpy(), "NumPy array"),
     },
     "negative_elbo": {
         "default of 4": (elbo_default_four, "default"),
@@ -303,7 +304,7 @@ UNLISTED = {
         "beta squared": (elbo_beta_squared, "squared"),
         "eps in the KL": (elbo_eps, "small constant"),
         "−1 once, not D times": (elbo_one_minus_once, "look at the KL"),
-        "a float": (elbo_item, "backward"),
+        "a float": (elbo_item, "gradient"),
         "KL cut": (elbo_kl_cut, "detach"),
         "free bits": (elbo_free_bits, "KL"),
         "one channel": (elbo_of_one_channel, "after the batch axis"),
@@ -330,8 +331,8 @@ UNLISTED = {
         "no gradient": (lambda w: iwae(w.detach()), "detach"),
         "keeps the axis": (lambda w: torch.logsumexp(w, 0, keepdim=True) - math.log(len(w)),
                            "shape"),
-        "NumPy": (lambda w: iwae(w).numpy(), "ndarray"),
-        "product": (lambda w: w.prod(0), "differ"),
+        "NumPy": (lambda w: iwae(w).numpy(), "NumPy array"),
+        "product": (lambda w: w.prod(0), "−2.5"),
     },
     "sample_prior": {
         "half as wide": (lambda d, n, k: sampled(d, 0.5 * torch.randn(n, k)), "standard deviation"),
@@ -344,7 +345,7 @@ UNLISTED = {
         "decoder not called": (lambda d, n, k: torch.rand(n, 1, 4, 3), "not called"),
         "one too many": (lambda d, n, k: sampled(d, torch.randn(n + 1, k)), "count latents"),
         "inverted": (lambda d, n, k: 1 - 2 * sampled(d, torch.randn(n, k)), "not the probability"),
-        "NumPy": (lambda d, n, k: sampled(d, torch.randn(n, k)).numpy(), "ndarray"),
+        "NumPy": (lambda d, n, k: sampled(d, torch.randn(n, k)).numpy(), "one tensor"),
         "signature": (lambda d, n: sampled(d, torch.randn(n, 5)), "signature"),
         "truncated": (lambda d, n, k: sampled(d, torch.randn(n, k).clamp(-1, 1)), "latents"),
     },
@@ -387,7 +388,7 @@ def test_a_fixed_seed_is_recognised_in_a_generator_of_its_own_too():
 
 def test_the_checks_leave_gradients_on():
     for wrong in ("gradients-left-off", "gradient-kept"):
-        verdict("sample_prior", checks.exercise("sample_prior").with_slips(wrong), 3)
+        verdict("sample_prior", checks.exercise("sample_prior").wrong(wrong), 3)
         assert torch.is_grad_enabled()
 
 

@@ -202,13 +202,13 @@ WRONG = [
     ("causal_mask", lambda n: mask_by_loop(n).triu(-2), "past"),
     ("causal_mask", lambda n: mask_by_loop(n) | (torch.arange(n) == n - 1), "later"),
     ("causal_mask", lambda n: mask_by_loop(n).tolist(), "list"),
-    ("causal_mask", lambda n: np.tril(np.ones((n, n), dtype=bool)), "ndarray"),
+    ("causal_mask", lambda n: np.tril(np.ones((n, n), dtype=bool)), "NumPy array"),
     ("causal_mask", lambda n: mask_by_loop(n).float() * 1e9 - 1e9, "decimal numbers"),
     ("causal_mask", lambda n: mask_by_loop(n) & (torch.arange(n) > 0)[:, None], "itself"),
     ("causal_mask", lambda n: mask_by_loop(9)[:n, :n], "follow `length`"),
     ("attention", masked_with_minus_one, "future"),
     ("attention", sigmoid_attention, "sum to 1"),
-    ("attention", running_mean, "gradient"),
+    ("attention", running_mean, "look up"),
     ("attention", attention_with_dropout, "dropout"),
     ("attention", counted_average, "future"),
     ("attention", lambda q, k, v: attention_einsum(q, k, v)[0], "shape"),
@@ -245,9 +245,9 @@ def test_pair_of_mistakes_is_recognised(name, first, second):
     assert_both_named(name, first, second)
 
 
-def test_argmax_has_no_axis_to_keep():
-    wrong = checks.exercise("sample_next").with_slips("argmax", "keeps-an-axis")
-    assert verdict("sample_next", wrong, 3).mistake == "argmax"
+def test_argmax_without_an_axis_is_recognised_too():
+    found = verdict("sample_next", lambda logits, temperature, generator: logits.argmax(-1), 3)
+    assert found.mistake == "argmax"
 
 
 def test_no_right_sampler_fails_by_bad_luck():

@@ -38,30 +38,33 @@ def quiet(name, function, seed=None):
 # ---------------------------------------------------------------------- right, wrong, unfinished
 
 
-@covers("check", "Verdict", "Exercise", "Mistake", "Property", "exercises", "solution")
+@covers("check", "judge", "Verdict", "Exercise", "Mistake", "Property", "exercises", "solution")
 @given(exercises, seeds)
 def test_right_answers_pass_on_every_draw(exercise, seed):
     assert quiet(exercise.name, exercise.reference, seed).passed
+    assert checks.judge(exercise, exercise.reference, seed).passed
     assert f"def {exercise.name}(" in checks.solution(exercise.name)
     assert exercise in checks.exercises(exercise.chapter)
 
 
+@covers("hint", "exercise")
 @given(exercises, seeds, st.data())
 def test_catalogued_mistakes_never_pass(exercise, seed, data):
     mistake = data.draw(st.sampled_from(exercise.mistakes))
-    verdict = quiet(exercise.name, exercise.with_slips(mistake.name), seed)
+    verdict = quiet(exercise.name, exercise.wrong(mistake.name), seed)
     assert verdict.status in ("wrong", "error") and mistake.hint in verdict.hint
+    assert checks.hint(checks.exercise(exercise.name).name, mistake.name) == mistake.hint
 
 
-@given(exercises, st.sampled_from([None, ..., NotImplementedError, NotImplementedError("later")]))
+@given(exercises, st.sampled_from([..., NotImplementedError, NotImplementedError("later")]))
 def test_stubs_are_not_attempted(exercise, what):
     def stub(*args, **kwargs):
-        if what is None or what is Ellipsis:
+        if what is Ellipsis:
             return what
         raise what
 
-    assert quiet(exercise.name, stub).status == "not attempted"
-    assert quiet(exercise.name, what if what in (None, ...) else None).status == "not attempted"
+    for unwritten in (stub, lambda *args: None, None, ...):
+        assert quiet(exercise.name, unwritten).status == "not attempted"
 
 
 # ---------------------------------------------------------------------------- what is no answer
@@ -233,11 +236,13 @@ def test_grading_raises_what_is_not_passed(monkeypatch):
             checks.check("mse_per_image", wrong)
 
 
+@covers("load", "challenge")
 @given(st.text() | st.none() | st.integers() | st.lists(st.integers()) | st.binary())
 def test_unknown_exercises_are_named(name):
     if name not in [exercise.name for exercise in EXERCISES]:
         refused(checks.check, name, len, words="no exercise is called")
         refused(checks.solution, name, words="no exercise is called")
+        refused(checks.challenge, name, words="no challenge")
 
 
 def test_odd_names_seeds_and_chapters_are_refused():

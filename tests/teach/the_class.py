@@ -13,7 +13,7 @@ import nbformat
 import tiny
 
 from teach_tools import cell_of
-from vae_course.checks import variants
+from vae_course.checks import questions
 
 ALL = {"test-gaussian_kl": 4, "test-monte_carlo_kl": 4, "test-answers": 3, "test-bonus-twice": 2}
 NOTHING = dict.fromkeys(ALL, 0)
@@ -111,7 +111,7 @@ mistaken("no-samples", "monte_carlo_kl", "def monte_carlo_kl(mean, log_var, nois
 
 @student(ALL | {"test-answers": 0})
 def slipped(release, outside):
-    numbers = variants.numbers(tiny.QUESTION, "slipped")
+    numbers = questions.numbers(tiny.QUESTION, "slipped")
     right = tiny.QUESTION.answers(numbers)
     lines = [f"{part} = {value * 7 + 1!r}" for part, value in right.items()]
     return code(solved(release, "slipped"), "answers", "\n".join(lines))

@@ -4,11 +4,11 @@ import nbformat
 
 from teach_tools import cell_of
 from vae_course import checks
-from vae_course.checks import variants
+from vae_course.checks import questions
 
 NAME = "04_tiny"
-QUESTION = variants.questions(4)[0]
-PARTS = list(QUESTION.answers(variants.numbers(QUESTION, "anyone")))
+QUESTION = questions.questions(4)[0]
+PARTS = list(QUESTION.answers(questions.numbers(QUESTION, "anyone")))
 EXERCISES = ("gaussian_kl", "monte_carlo_kl")
 TESTS = ("test-gaussian_kl", "test-monte_carlo_kl", "test-answers", "test-bonus-twice")
 
@@ -33,7 +33,7 @@ def _solved(name):
 
 def answers(student):
     """The right answers of a student, as the lines of a cell."""
-    right = QUESTION.answers(variants.numbers(QUESTION, student))
+    right = QUESTION.answers(questions.numbers(QUESTION, student))
     return "\n".join(f"{part} = {value!r}" for part, value in right.items())
 
 

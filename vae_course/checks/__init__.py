@@ -5,24 +5,28 @@ r"""Exercise checks that say what went wrong.
     checks.challenge("04", model)                        # a trained model against a target
     checks.exercises()                                   # what there is, by chapter
     print(checks.solution("gaussian_kl"))                # the reference
+    checks.load("mine.py")                               # exercises of your own, by name as well
 
 One module a chapter (`chapter01.py` …) holds its exercises as data; they are found by name.
 """
 
 import difflib
 import importlib
+import importlib.util
 import os
 import pkgutil
-import secrets
+import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 from vae_course import progress, require
 
-from ._exercise import Exercise, Mistake, Property
-from ._verdict import CheckFailed, Verdict, show
 from .challenges import challenge
+from .definition import Exercise, Mistake, Property
+from .verdict import CheckFailed, Verdict, show
 
 __all__ = [
     "CheckFailed",
@@ -32,33 +36,48 @@ __all__ = [
     "Verdict",
     "challenge",
     "check",
+    "exercise",
     "exercises",
+    "hint",
+    "judge",
+    "load",
     "solution",
 ]
 
+_loaded: dict[str, Exercise] = {}  # from files of one's own
+
 
 @cache
-def _by_name() -> dict[str, Exercise]:
+def _ours() -> dict[str, Exercise]:
     names = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name.startswith("chapter"))
     modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
-    return {exercise.name: exercise for module in modules for exercise in module.EXERCISES}
+    return {each.name: each for module in modules for each in _defined(module)}
+
+
+def _defined(module) -> list[Exercise]:
+    return [each for each in vars(module).values() if isinstance(each, Exercise)]
 
 
 def exercises(chapter: int | None = None) -> list[Exercise]:
-    r"""All exercises, or one chapter's: name, chapter, signature, minutes, difficulty.
+    r"""All exercises of the course, or one chapter's: name, signature, minutes, difficulty.
 
     Raises: ValueError if there is no such chapter.
     """
-    known = {e.chapter for e in _by_name().values()}
+    known = {e.chapter for e in _ours().values()}
     if chapter is not None and not (isinstance(chapter, int) and chapter in known):
         came = chapter if isinstance(chapter, int | float | str) else require.kind(chapter)
         raise ValueError(f"there is no chapter {came!r}; expected one of {sorted(known)}")
-    return [e for e in _by_name().values() if chapter in (None, e.chapter)]
+    return [e for e in _ours().values() if chapter in (None, e.chapter)]
 
 
-def exercise(name: str) -> Exercise:
-    r"""The exercise of this name. Raises: ValueError that lists what there is."""
-    known = _by_name()
+def exercise(name: str | Exercise) -> Exercise:
+    r"""The exercise of this name, the course's or a loaded one; an exercise is handed back.
+
+    Raises: ValueError that lists what there is.
+    """
+    if isinstance(name, Exercise):
+        return name
+    known = _ours() | _loaded
     if isinstance(name, str) and name in known:
         return known[name]
     near = difflib.get_close_matches(str(name), known, n=1)
@@ -66,16 +85,55 @@ def exercise(name: str) -> Exercise:
     raise ValueError(f"no exercise is called {name!r}.{meant} There are: {', '.join(known)}")
 
 
+def load(path: str | os.PathLike[str]) -> list[Exercise]:
+    r"""Run a Python file that defines exercises; `check` knows them by name from then on.
+
+    Raises: FileNotFoundError; ValueError if the file defines no exercise.
+    """
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {file}")
+    name = f"vae_course_exercises_{file.stem}_{zlib.crc32(str(file).encode()):08x}"
+    specification = importlib.util.spec_from_file_location(name, file)
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    specification.loader.exec_module(module)
+    found = _defined(module)
+    if not found:
+        raise ValueError(f"{file.name} defines no Exercise: see docs/add_an_exercise.md")
+    _loaded.update({each.name: each for each in found})
+    return found
+
+
 def solution(name: str) -> str:
     r"""Source text of the reference solution."""
     return exercise(name).solution
 
 
-def check(name: str, function: Callable, *, seed: int | None = None) -> Verdict:
+def hint(name: str, mistake: str) -> str:
+    r"""The catalogue's sentence for a mistake or property of an exercise, or ''."""
+    chosen = exercise(name)
+    known = {each.name: each.hint for each in (*chosen.mistakes, *chosen.properties)}
+    return known.get(mistake, _GENERAL.get(mistake, ""))
+
+
+_GENERAL = {
+    "not-own-work": "The course's own function was called or handed in.",
+    "edits-its-input": "The function changes its argument in place.",
+    "calls-backward": "The loss sends its gradient back itself.",
+    "gradient": "The value is right, but the gradient is cut or wrong.",
+    "return-missing": "A `return` is missing.",
+    "nan": "The answer holds NaN.",
+    "shape": "The answer has the wrong shape.",
+    "too-slow": "The function did not come to an end.",
+}
+
+
+def check(name: str | Exercise, function: Callable, *, seed: int | None = None) -> Verdict:
     r"""Check a function against an exercise, print the verdict and return it.
 
-    Inputs are drawn fresh at every call; `seed` repeats one particular draw. While nbgrader
-    grades (NBGRADER_EXECUTION is set), anything but "passed" raises CheckFailed as well.
+    The same function gets the same verdict at every call; `seed` draws other inputs. While
+    nbgrader grades (NBGRADER_EXECUTION is set), anything but "passed" raises CheckFailed as well.
 
     Raises: ValueError for an unknown exercise, TypeError for a seed that is no whole number;
         CheckFailed as above.
@@ -83,30 +141,19 @@ def check(name: str, function: Callable, *, seed: int | None = None) -> Verdict:
     if seed is not None:
         require.seed(seed)
     chosen = exercise(name)
-    verdict = _verdict(chosen, function, secrets.randbits(31) if seed is None else seed)
-    verdict = replace(verdict, function=function if verdict.passed else chosen.reference)
-    if verdict.passed:
+    found = judge(chosen, function, seed)
+    found = replace(found, function=function if found.passed else chosen.reference)
+    if found.passed:
         progress.record("exercises", chosen.name)
-    show(verdict)
-    if os.environ.get("NBGRADER_EXECUTION") and not verdict.passed:
-        raise CheckFailed(f"\n{verdict}")
-    return verdict
+    show(found)
+    if os.environ.get("NBGRADER_EXECUTION") and not found.passed:
+        raise CheckFailed(f"\n{found}")
+    return found
 
 
-def _verdict(chosen: Exercise, function: Callable, seed: int) -> Verdict:
-    from . import _diagnose, _run
+def judge(exercise: Exercise, function: Callable, seed: int | None = None) -> Verdict:
+    r"""The verdict of `check`, without printing it."""
+    from . import diagnose
 
-    if function is None or function is Ellipsis:
-        return Verdict(chosen.name, "not attempted", hint="Define the function first.")
-    if not callable(function):
-        hint = (
-            f"A {type(function).__name__} came instead of a function. Pass the function itself, "
-            f"without calling it: checks.check({chosen.name!r}, {chosen.name})"
-        )
-        return Verdict(chosen.name, "error", hint=hint)
-    try:
-        with _run.sheltered(), _run.time_limit():
-            return _diagnose.judge(chosen, function, seed)
-    except _run.TooSlow as slow:
-        hint = f"There was {slow}: is there a loop that never ends?"
-        return Verdict(chosen.name, "error", hint=hint)
+    usual = zlib.crc32(exercise.name.encode()) % 2**31
+    return diagnose.judge(exercise, function, usual if seed is None else seed)

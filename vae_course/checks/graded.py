@@ -20,8 +20,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from vae_course import checks
-from vae_course.checks import CheckFailed, Verdict, variants
-from vae_course.checks._verdict import show
+from vae_course.checks import CheckFailed, Verdict, errors, questions
+from vae_course.checks.verdict import show
 from vae_course.printing import say
 
 EXAMPLE = "your-id"  # what STUDENT is in an assignment that nobody filled in
@@ -49,8 +49,8 @@ def student(name: str) -> str:
 
 def numbers(question: str, name: str) -> SimpleNamespace:
     r"""The student's own numbers of a question, as attributes; prints them as well."""
-    asked, who = variants.question(question), student(name)
-    mine = variants.numbers(asked, who)
+    asked, who = questions.question(question), student(name)
+    mine = questions.numbers(asked, who)
     if who == EXAMPLE:
         say("STUDENT is not set yet: these are example numbers, not yours.")
     say(asked.text.format(**vars(mine)))
@@ -67,11 +67,11 @@ def attempt(make: Callable[[], Any], *, needs: str = "the function above") -> An
     except NotImplementedError:
         value = None
     except Exception as error:
-        if "NoneType" not in str(error) and "ellipsis" not in str(error):
-            first = str(error).partition("\n")[0]
-            say(f"not there yet: {needs} raised {type(error).__name__}: {first}")
+        if "ellipsis" not in str(error):  # the `...` of a stub, with which this line went on
+            told = errors.explain(error).replace("\n", "\n  ")
+            say(f"not there yet: in {needs}, or the line that uses it, {told}")
             return None
-        value = None  # it returned None, and the line around it went on with that
+        value = None
     if value is None or value is Ellipsis:
         say(f"not attempted yet: fill in {needs} first")
         return None
@@ -96,8 +96,8 @@ def answers(question: str, name: str, *, points: float, **given: Any) -> float |
     Returns the points while nbgrader grades, else None. Raises: CheckFailed while nbgrader
     validates, unless all are right; ValueError for a name that the question does not ask for.
     """
-    asked, who = variants.question(question), student(name)
-    mine = variants.numbers(asked, who)
+    asked, who = questions.question(question), student(name)
+    mine = questions.numbers(asked, who)
     expected = asked.answers(mine)
     if given.keys() != expected.keys():
         raise ValueError(

@@ -11,7 +11,7 @@ from functools import cache
 from random import Random
 from types import SimpleNamespace
 
-from ._question import Question, Slip
+from .question import Question, Slip
 
 __all__ = ["Question", "Slip", "numbers", "question", "questions"]
 

@@ -4,7 +4,7 @@ import math
 from functools import cache
 from types import SimpleNamespace
 
-from ._question import Question, Slip
+from .question import Question, Slip
 
 # --- 08-your-line: a line of one's own under a shipped model ------------------------------------
 

@@ -2,7 +2,7 @@ r"""Questions of chapter 02 with numbers of one's own."""
 
 from itertools import product
 
-from ._question import Question, Slip
+from .question import Question, Slip
 
 # --- 02-the-stack: sizes through three layers --------------------------------------------------
 
@@ -123,99 +123,64 @@ QUESTIONS = (
     Question(
         name="02-the-stack",
         draw=_draw_stack,
-        text=(
-            "Your offer: {size} pixels go in, along one axis. Three layers:\n"
-            "  1. kernel {k1}, stride 2, padding 0\n"
-            "  2. kernel {k2}, stride 2, padding {p2}\n"
-            "  3. kernel {k3}, stride {s3}, padding {p3}\n"
-            "The hospital wants {want} pixels.\n"
-            "A single layer for another machine: stride {s4}, padding {p4}."
-        ),
+        text="Your offer: {size} pixels go in, along one axis. Three layers:\n"
+             "  1. kernel {k1}, stride 2, padding 0\n"
+             "  2. kernel {k2}, stride 2, padding {p2}\n"
+             "  3. kernel {k3}, stride {s3}, padding {p3}\n"
+             "The hospital wants {want} pixels.\n"
+             "A single layer for another machine: stride {s4}, padding {p4}.",
         answers=_stack,
         unit={"side": "pixels", "extra": "cells", "kernel": "cells", "spoiled": "pixels"},
         slips=(
-            Slip(
-                "size-times-stride",
-                "That is the size times the strides. The last stamp of each layer sticks out.",
-                _size_times_stride,
-            ),
-            Slip(
-                "steps-as-many-as-pixels",
-                "Between n stamps there are n − 1 steps.",
-                _steps_as_many_as_pixels,
-            ),
-            Slip(
-                "padding-on-one-side",
-                "Padding is cropped at both ends of the axis.",
-                _padding_on_one_side,
-            ),
+            Slip("size-times-stride",
+                 "That is the size times the strides. The last stamp of each layer sticks out.",
+                 _size_times_stride),
+            Slip("steps-as-many-as-pixels", "Between n stamps there are n − 1 steps.",
+                 _steps_as_many_as_pixels),
+            Slip("padding-on-one-side", "Padding is cropped at both ends of the axis.",
+                 _padding_on_one_side),
             Slip("padding-ignored", "The padding is not taken off.", _padding_ignored),
-            Slip(
-                "last-kernel-only",
-                "That is the reach of the last layer alone. The pixel has been spread before.",
-                lambda n: {"spoiled": n.k3},
-            ),
-            Slip(
-                "strides-forgotten",
-                "The kernels' reaches were added as they are. What the first layer spreads, the "
-                "later ones pull apart by their strides.",
-                lambda n: {"spoiled": n.k1 + n.k2 + n.k3 - 2},
-            ),
-            Slip(
-                "stamps-side-by-side",
-                "That multiplies the kernels, as if each stamp began where the one before ends.",
-                lambda n: {"spoiled": n.k1 * n.k2 * n.k3},
-            ),
+            Slip("last-kernel-only",
+                 "That is the reach of the last layer alone. The pixel has been spread before.",
+                 lambda n: {"spoiled": n.k3}),
+            Slip("strides-forgotten",
+                 "The kernels' reaches were added as they are. What the first layer spreads, the "
+                 "later ones pull apart by their strides.",
+                 lambda n: {"spoiled": n.k1 + n.k2 + n.k3 - 2}),
+            Slip("stamps-side-by-side",
+                 "That multiplies the kernels, as if each stamp began where the one before ends.",
+                 lambda n: {"spoiled": n.k1 * n.k2 * n.k3}),
         ),
     ),
     Question(
         name="02-the-box",
         draw=_draw_box,
-        text=(
-            "Your box got a black picture of 5 × 5 pixels with one pixel of brightness 1, in row 1 "
-            "and\ncolumn 1, both counted from 0. It answered with {side} × {side} pixels: "
-            "box.response."
-        ),
+        text="Your box got a black picture of 5 × 5 pixels with one pixel of brightness 1, in row "
+             "1 and\n"
+             "column 1, both counted from 0. It answered with {side} × {side} pixels: "
+             "box.response.",
         answers=_box,
         unit={"kernel": "cells", "stride": "cells", "padding": "cells", "contrast": "a ratio"},
         slips=(
-            Slip(
-                "gaps-counted",
-                "From the first bright cell to the last there is one gap fewer than there are "
-                "cells.",
-                lambda n: {"kernel": _box(n)["kernel"] - 1},
-            ),
-            Slip(
-                "crop-forgotten",
-                "That is where the stamp begins in the answer. The crop has moved it to the left.",
-                lambda n: {"stride": _kernel(n)[0]},
-            ),
-            Slip(
-                "both-ends-together",
-                "That is what is cropped at both ends together; padding counts one end.",
-                lambda n: {"padding": 2 * _box(n)["padding"]},
-            ),
-            Slip(
-                "stamps-counted",
-                "That compares how many stamps lie on a cell. What they add up to is asked for.",
-                _counts,
-            ),
-            Slip(
-                "single-entries",
-                "That compares the kernel's single entries. On a cell lie several at once.",
-                _entries,
-            ),
-            Slip(
-                "averaged",
-                "The entries on a cell were averaged. Stamps add up.",
-                _phase_means,
-            ),
-            Slip(
-                "upside-down",
-                "That is the darkest over the brightest.",
-                lambda n: {"contrast": 1 / _box(n)["contrast"]},
-            ),
+            Slip("gaps-counted",
+                 "From the first bright cell to the last there is one gap fewer than there are "
+                 "cells.", lambda n: {"kernel": _box(n)["kernel"] - 1}),
+            Slip("crop-forgotten",
+                 "That is where the stamp begins in the answer. The crop has moved it to the left.",
+                 lambda n: {"stride": _kernel(n)[0]}),
+            Slip("both-ends-together",
+                 "That is what is cropped at both ends together; padding counts one end.",
+                 lambda n: {"padding": 2 * _box(n)["padding"]}),
+            Slip("stamps-counted",
+                 "That compares how many stamps lie on a cell. What they add up to is asked for.",
+                 _counts),
+            Slip("single-entries",
+                 "That compares the kernel's single entries. On a cell lie several at once.",
+                 _entries),
+            Slip("averaged", "The entries on a cell were averaged. Stamps add up.", _phase_means),
+            Slip("upside-down", "That is the darkest over the brightest.",
+                 lambda n: {"contrast": 1 / _box(n)["contrast"]}),
         ),
         rtol=2e-3,
     ),
-)
+)  # fmt: skip

@@ -3,7 +3,7 @@ r"""Questions of chapter 05 with numbers of one's own."""
 import math
 from functools import cache
 
-from ._question import Question, Slip
+from .question import Question, Slip
 
 
 @cache

@@ -2,7 +2,7 @@ r"""Questions of chapter 01 with numbers of one's own."""
 
 from functools import cache
 
-from ._question import Question, Slip
+from .question import Question, Slip
 
 # --- 01-the-link: values and bits of a message -------------------------------------------------
 
@@ -121,10 +121,9 @@ QUESTIONS = (
     Question(
         name="01-the-link",
         draw=_draw_link,
-        text=(
-            "Your camera: {channels} channels, {height} rows, {width} columns, {pixel_bits} bits "
-            "a value.\nYour message: {kept} numbers of {number_bits} bits each."
-        ),
+        text="Your camera: {channels} channels, {height} rows, {width} columns, {pixel_bits} bits "
+             "a value.\n"
+             "Your message: {kept} numbers of {number_bits} bits each.",
         answers=_link,
         unit={
             "ratio": "values in per number sent",
@@ -132,43 +131,28 @@ QUESTIONS = (
             "most": "numbers",
         },
         slips=(
-            Slip(
-                "channels-dropped",
-                "The channels are missing: each pixel has one value a channel.",
-                lambda n: {key: value / n.channels for key, value in _link(n).items()},
-            ),
-            Slip(
-                "inverted",
-                "Upside down: what goes in stands on top, what is sent below.",
-                lambda n: {key: 1 / _link(n)[key] for key in ("ratio", "bit_ratio")},
-            ),
-            Slip(
-                "values-for-bits",
-                "That compares values with numbers. A value and a number don't have the same "
-                "count of bits.",
-                lambda n: {"bit_ratio": _link(n)["ratio"], "most": _values(n) - 1},
-            ),
-            Slip(
-                "bits-exchanged",
-                "The two counts of bits changed places.",
-                lambda n: {"bit_ratio": _link(n)["ratio"] * n.number_bits / n.pixel_bits},
-            ),
-            Slip(
-                "one-too-many",
-                "With that many the message is at least as long as the picture: it has to be "
-                "shorter.",
-                lambda n: {"most": _link(n)["most"] + 1},
-            ),
+            Slip("channels-dropped",
+                 "The channels are missing: each pixel has one value a channel.",
+                 lambda n: {key: value / n.channels for key, value in _link(n).items()}),
+            Slip("inverted", "Upside down: what goes in stands on top, what is sent below.",
+                 lambda n: {key: 1 / _link(n)[key] for key in ("ratio", "bit_ratio")}),
+            Slip("values-for-bits",
+                 "That compares values with numbers. A value and a number don't have the same "
+                 "count of bits.",
+                 lambda n: {"bit_ratio": _link(n)["ratio"], "most": _values(n) - 1}),
+            Slip("bits-exchanged", "The two counts of bits changed places.",
+                 lambda n: {"bit_ratio": _link(n)["ratio"] * n.number_bits / n.pixel_bits}),
+            Slip("one-too-many",
+                 "With that many the message is at least as long as the picture: it has to be "
+                 "shorter.", lambda n: {"most": _link(n)["most"] + 1}),
         ),
         rtol=3e-3,
     ),
     Question(
         name="01-last-week",
         draw=_draw_last_week,
-        text=(
-            "Your fifty digits: test images {first} to {last}.\n"
-            "Components: k = {k}. Limit: {limit}."
-        ),
+        text="Your fifty digits: test images {first} to {last}.\n"
+             "Components: k = {k}. Limit: {limit}.",
         answers=_last_week,
         unit={
             "error": "squared pixel values, averaged over pixels and digits",
@@ -176,51 +160,31 @@ QUESTIONS = (
             "enough": "components",
         },
         slips=(
-            Slip(
-                "fitted-on-the-test-digits",
-                "Mean and directions come from the test digits. The hut chose its plane before "
-                "it saw these digits: fit on the training images.",
-                lambda n: {"error": _last_week(n, fitted_on="test")["error"]},
-            ),
-            Slip(
-                "fitted-on-your-digits",
-                "The plane was fitted to your fifty digits themselves: no error is left to be "
-                "surprised by. Fit on the training images, then send yours through.",
-                lambda n: {"error": _last_week(n, fitted_on="week")["error"]},
-            ),
-            Slip(
-                "summed",
-                "The squares are summed over the pixels of a digit; they are to be averaged.",
-                _summed,
-            ),
-            Slip(
-                "one-component-short",
-                "That is with k − 1 components.",
-                lambda n: {"error": _last_week(n, shift=-1)["error"]},
-            ),
-            Slip(
-                "one-component-more",
-                "That is with k + 1 components.",
-                lambda n: {"error": _last_week(n, shift=1)["error"]},
-            ),
-            Slip(
-                "what-is-left",
-                "That is the share that is lost. Asked for is the share that the plane keeps.",
-                _left_over,
-            ),
-            Slip(
-                "measured-from-black",
-                "That is a share of the distance from a black image. What costs nothing is the "
-                "mean image: measure from there.",
-                _origin_for_mean,
-            ),
-            Slip(
-                "one-short-of-enough",
-                "One component fewer is still above the limit: an index counts from 0, "
-                "components from 1.",
-                lambda n: {"enough": _last_week(n)["enough"] - 1},
-            ),
+            Slip("fitted-on-the-test-digits",
+                 "Mean and directions come from the test digits. The hut chose its plane before "
+                 "it saw these digits: fit on the training images.",
+                 lambda n: {"error": _last_week(n, fitted_on="test")["error"]}),
+            Slip("fitted-on-your-digits",
+                 "The plane was fitted to your fifty digits themselves: no error is left to be "
+                 "surprised by. Fit on the training images, then send yours through.",
+                 lambda n: {"error": _last_week(n, fitted_on="week")["error"]}),
+            Slip("summed",
+                 "The squares are summed over the pixels of a digit; they are to be averaged.",
+                 _summed),
+            Slip("one-component-short", "That is with k − 1 components.",
+                 lambda n: {"error": _last_week(n, shift=-1)["error"]}),
+            Slip("one-component-more", "That is with k + 1 components.",
+                 lambda n: {"error": _last_week(n, shift=1)["error"]}),
+            Slip("what-is-left",
+                 "That is the share that is lost. Asked for is the share that the plane keeps.",
+                 _left_over),
+            Slip("measured-from-black",
+                 "That is a share of the distance from a black image. What costs nothing is the "
+                 "mean image: measure from there.", _origin_for_mean),
+            Slip("one-short-of-enough",
+                 "One component fewer is still above the limit: an index counts from 0, "
+                 "components from 1.", lambda n: {"enough": _last_week(n)["enough"] - 1}),
         ),
         rtol=1e-3,
     ),
-)
+)  # fmt: skip

@@ -3,7 +3,7 @@ r"""Questions of chapter 04 with numbers of one's own."""
 import math
 from functools import cache
 
-from ._question import Question, Slip
+from .question import Question, Slip
 
 # --- 04-kl-of-a-code: one dimension, with a pencil ---------------------------------------------
 
@@ -139,37 +139,20 @@ QUESTIONS = (
         answers=_kl,
         unit={"kl": "nats", "bits": "bits"},
         slips=(
-            Slip(
-                "no-half",
-                "Twice the divergence: a factor ½ is missing.",
-                lambda n: {key: 2 * value for key, value in _kl(n).items()},
-            ),
-            Slip(
-                "nats-for-bits",
-                "That is in nats. A bit is log 2 nats.",
-                lambda n: {"bits": _kl(n)["kl"]},
-            ),
-            Slip(
-                "bits-the-wrong-way",
-                "A nat is more than a bit, so the number of bits is the larger one: divide by "
-                "log 2.",
-                lambda n: {"bits": _kl(n)["kl"] * math.log(2)},
-            ),
-            Slip(
-                "std-for-variance",
-                "The standard deviation stands where the variance belongs.",
-                _kl_plus(lambda n: (n.std - n.std**2) / 2),
-            ),
-            Slip(
-                "log-std-halved",
-                "The logarithm is that of the variance: ½ log σ² is log σ, not ½ log σ.",
-                _kl_plus(lambda n: math.log(n.std) / 2),
-            ),
-            Slip(
-                "one-dropped",
-                "The −1 is missing: with it the prior itself has 0.",
-                _kl_plus(lambda n: 0.5),
-            ),
+            Slip("no-half", "Twice the divergence: a factor ½ is missing.",
+                 lambda n: {key: 2 * value for key, value in _kl(n).items()}),
+            Slip("nats-for-bits", "That is in nats. A bit is log 2 nats.",
+                 lambda n: {"bits": _kl(n)["kl"]}),
+            Slip("bits-the-wrong-way",
+                 "A nat is more than a bit, so the number of bits is the larger one: divide by "
+                 "log 2.", lambda n: {"bits": _kl(n)["kl"] * math.log(2)}),
+            Slip("std-for-variance", "The standard deviation stands where the variance belongs.",
+                 _kl_plus(lambda n: (n.std - n.std**2) / 2)),
+            Slip("log-std-halved",
+                 "The logarithm is that of the variance: ½ log σ² is log σ, not ½ log σ.",
+                 _kl_plus(lambda n: math.log(n.std) / 2)),
+            Slip("one-dropped", "The −1 is missing: with it the prior itself has 0.",
+                 _kl_plus(lambda n: 0.5)),
         ),
     ),
     Question(
@@ -179,75 +162,47 @@ QUESTIONS = (
         answers=_two_codes,
         unit={"there": "nats", "back": "nats"},
         slips=(
-            Slip(
-                "swapped",
-                "The arguments changed places: the first one is where the samples come from.",
-                lambda n: {"there": _two_codes(n)["back"], "back": _two_codes(n)["there"]},
-            ),
-            Slip(
-                "no-half",
-                "Twice the divergence: a factor ½ is missing.",
-                lambda n: {key: 2 * value for key, value in _two_codes(n).items()},
-            ),
-            Slip(
-                "averaged-over-latents",
-                "The two dimensions were averaged. Independent dimensions add up.",
-                lambda n: {key: value / 2 for key, value in _two_codes(n).items()},
-            ),
-            Slip(
-                "log-var-as-log-std",
-                "The encoder's second output is log σ², not log σ.",
-                lambda n: {
-                    "there": _between(n.digit, n.other, scale=2.0),
-                    "back": _between(n.other, n.digit, scale=2.0),
-                },
-            ),
-            Slip(
-                "difference-of-kls",
-                "That is how much farther one is from the prior than the other. Two codes can "
-                "be equally far from the prior and far from each other.",
-                _from_each_prior,
-            ),
+            Slip("swapped",
+                 "The arguments changed places: the first one is where the samples come from.",
+                 lambda n: {"there": _two_codes(n)["back"], "back": _two_codes(n)["there"]}),
+            Slip("no-half", "Twice the divergence: a factor ½ is missing.",
+                 lambda n: {key: 2 * value for key, value in _two_codes(n).items()}),
+            Slip("averaged-over-latents",
+                 "The two dimensions were averaged. Independent dimensions add up.",
+                 lambda n: {key: value / 2 for key, value in _two_codes(n).items()}),
+            Slip("log-var-as-log-std", "The encoder's second output is log σ², not log σ.",
+                 lambda n: {
+                     "there": _between(n.digit, n.other, scale=2.0),
+                     "back": _between(n.other, n.digit, scale=2.0),
+                 }),
+            Slip("difference-of-kls",
+                 "That is how much farther one is from the prior than the other. Two codes can be "
+                 "equally far from the prior and far from each other.", _from_each_prior),
         ),
         rtol=3e-3,
     ),
     Question(
         name="04-the-weight",
         draw=_draw_weight,
-        text=(
-            "Your file: pictures of {side} × {side} grey pixels, {latents} latents, batches of "
-            '{batch}.\nReconstruction: "{reconstruction}". KL: "{kl}". Weight in front of the '
-            "KL: {weight}."
-        ),
+        text="Your file: pictures of {side} × {side} grey pixels, {latents} latents, batches of "
+             "{batch}.\n"
+             'Reconstruction: "{reconstruction}". KL: "{kl}". Weight in front of the KL: {weight}.',
         answers=_weight,
         unit={"beta": "a ratio", "beta_later": "a ratio", "repair": "a weight"},
         slips=(
-            Slip(
-                "taken-as-written",
-                "That is the weight as it stands in the code. The reductions weigh, too.",
-                lambda n: {"beta": n.weight, "beta_later": n.weight, "repair": 1.0},
-            ),
-            Slip(
-                "weight-forgotten",
-                "The weight in front of the KL is not in it.",
-                _weight_forgotten,
-            ),
+            Slip("taken-as-written",
+                 "That is the weight as it stands in the code. The reductions weigh, too.",
+                 lambda n: {"beta": n.weight, "beta_later": n.weight, "repair": 1.0}),
+            Slip("weight-forgotten", "The weight in front of the KL is not in it.",
+                 _weight_forgotten),
             Slip("inverted", "Upside down: β is KL over reconstruction.", _inverted),
-            Slip(
-                "sizes-exchanged",
-                "Pixels and latents changed places.",
-                lambda n: {"beta": _beta(n, swapped=True)} if n.reconstruction != "sum" else {},
-            ),
-            Slip(
-                "side-for-pixels",
-                "A side is not an area: twice the side is four times the pixels.",
-                _side_for_pixels,
-            ),
-            Slip(
-                "as-before",
-                "One of the sizes that changed is in β for this pair of reductions.",
-                lambda n: {"beta_later": _beta(n)},
-            ),
+            Slip("sizes-exchanged", "Pixels and latents changed places.",
+                 lambda n: {"beta": _beta(n, swapped=True)} if n.reconstruction != "sum" else {}),
+            Slip("side-for-pixels",
+                 "A side is not an area: twice the side is four times the pixels.",
+                 _side_for_pixels),
+            Slip("as-before", "One of the sizes that changed is in β for this pair of reductions.",
+                 lambda n: {"beta_later": _beta(n)}),
         ),
     ),
-)
+)  # fmt: skip

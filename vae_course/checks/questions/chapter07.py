@@ -4,7 +4,7 @@ import math
 from functools import cache
 from types import SimpleNamespace
 
-from ._question import Question, Slip
+from .question import Question, Slip
 
 # --- 07-two-plates: two digits in the latent space of the shipped model --------------------------
 

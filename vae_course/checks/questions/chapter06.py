@@ -3,7 +3,7 @@ r"""Questions of chapter 06 with numbers of one's own."""
 import math
 from types import SimpleNamespace
 
-from ._question import Question, Slip
+from .question import Question, Slip
 
 # --- 06-one-weighing: the best possible judge at one point ------------------------------------
 

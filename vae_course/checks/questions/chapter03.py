@@ -2,7 +2,7 @@ r"""Questions of chapter 03 with numbers of one's own."""
 
 import math
 
-from ._question import Question, Slip
+from .question import Question, Slip
 
 RIM = 200  # ml: where a cup runs over
 
@@ -99,93 +99,56 @@ QUESTIONS = (
     Question(
         name="03-the-diary",
         draw=_draw_diary,
-        text=(
-            "Your diary: 40 cups, diary.pours, in ml; the first is {pours[0]}.\n"
-            "Set then: mean {mean}, log_var {log_var}. "
-            "To be set: mean {new_mean}, log_var {new_log_var}. The rim is at {rim} ml."
-        ),
+        text="Your diary: 40 cups, diary.pours, in ml; the first is {pours[0]}.\n"
+             "Set then: mean {mean}, log_var {log_var}. To be set: mean {new_mean}, log_var "
+             "{new_log_var}. The rim is at {rim} ml.",
         answers=_diary,
         unit={"first": "standard deviations", "largest": "ml", "spilled": "cups"},
         slips=(
-            Slip(
-                "variance-for-std",
-                "exp(log_var) is the variance. Noise is scaled by the standard deviation.",
-                _variance_for_std,
-            ),
-            Slip(
-                "log-var-for-std",
-                "log_var itself was taken for the standard deviation.",
-                _log_var_for_std,
-            ),
-            Slip(
-                "moved-only",
-                "The pours were moved to the new mean, but the tremor is smaller now, too.",
-                _moved_only,
-            ),
-            Slip(
-                "not-divided",
-                "That deviation is in ml. As noise it counts in standard deviations: divide by "
-                "the old one first.",
-                _not_rescaled_back,
-            ),
-            Slip(
-                "sign",
-                "The size is right. A cup above the mean has positive noise.",
-                lambda n: {"first": -_noise(n)[0]},
-            ),
+            Slip("variance-for-std",
+                 "exp(log_var) is the variance. Noise is scaled by the standard deviation.",
+                 _variance_for_std),
+            Slip("log-var-for-std", "log_var itself was taken for the standard deviation.",
+                 _log_var_for_std),
+            Slip("moved-only",
+                 "The pours were moved to the new mean, but the tremor is smaller now, too.",
+                 _moved_only),
+            Slip("not-divided",
+                 "That deviation is in ml. As noise it counts in standard deviations: divide by "
+                 "the old one first.", _not_rescaled_back),
+            Slip("sign", "The size is right. A cup above the mean has positive noise.",
+                 lambda n: {"first": -_noise(n)[0]}),
         ),
         rtol=1e-3,
     ),
     Question(
         name="03-the-rim",
         draw=_draw_rim,
-        text=(
-            "Your machine: mean {mean} ml, standard deviation {std} ml, rim at {rim} ml.\n"
-            "Its cost: ((z - {rim}) / {width})² for every cup, and {mess} more if z > {rim}."
-        ),
+        text="Your machine: mean {mean} ml, standard deviation {std} ml, rim at {rim} ml.\n"
+             "Its cost: ((z - {rim}) / {width})² for every cup, and {mess} more if z > {rim}.",
         answers=_rim,
         unit={"smooth": "cost per ml", "spill": "cost per ml", "tremor": "cost per ml"},
         slips=(
-            Slip(
-                "no-slope-at-a-jump",
-                "That is what the samples say: a jump has no slope. The *expected* cost of "
-                "spilling does change with the mean.",
-                lambda n: {"spill": 0.0, "tremor": 2 * n.std / n.width**2},
-            ),
-            Slip(
-                "share-for-density",
-                "That is what spilling costs on average. Asked for is how fast it grows with "
-                "the mean.",
-                lambda n: {"spill": n.mess * _spilling_share(n)},
-            ),
-            Slip(
-                "standard-density",
-                "That is the density of the noise. The pours are std times as wide, so their "
-                "density is lower.",
-                lambda n: {"spill": n.mess * _density(n) * n.std},
-            ),
-            Slip(
-                "mess-forgotten",
-                "The price of a mess is missing.",
-                lambda n: {"spill": _density(n)},
-            ),
-            Slip(
-                "sign",
-                "The sign: a higher mean brings the pours closer to the rim, and more of them "
-                "over it.",
-                lambda n: {"smooth": -_rim(n)["smooth"], "spill": -_rim(n)["spill"]},
-            ),
-            Slip(
-                "two-missing",
-                "The square's derivative has a factor 2.",
-                lambda n: {"smooth": _rim(n)["smooth"] / 2},
-            ),
-            Slip(
-                "narrower-spills-more",
-                "The sign of the spilling part: with the mean below the rim, a wider cloud "
-                "spills more.",
-                lambda n: {"tremor": 4 * n.std / n.width**2 - _rim(n)["tremor"]},
-            ),
+            Slip("no-slope-at-a-jump",
+                 "That is what the samples say: a jump has no slope. The *expected* cost of "
+                 "spilling does change with the mean.",
+                 lambda n: {"spill": 0.0, "tremor": 2 * n.std / n.width**2}),
+            Slip("share-for-density",
+                 "That is what spilling costs on average. Asked for is how fast it grows with the "
+                 "mean.", lambda n: {"spill": n.mess * _spilling_share(n)}),
+            Slip("standard-density",
+                 "That is the density of the noise. The pours are std times as wide, so their "
+                 "density is lower.", lambda n: {"spill": n.mess * _density(n) * n.std}),
+            Slip("mess-forgotten", "The price of a mess is missing.",
+                 lambda n: {"spill": _density(n)}),
+            Slip("sign",
+                 "The sign: a higher mean brings the pours closer to the rim, and more of them "
+                 "over it.", lambda n: {"smooth": -_rim(n)["smooth"], "spill": -_rim(n)["spill"]}),
+            Slip("two-missing", "The square's derivative has a factor 2.",
+                 lambda n: {"smooth": _rim(n)["smooth"] / 2}),
+            Slip("narrower-spills-more",
+                 "The sign of the spilling part: with the mean below the rim, a wider cloud "
+                 "spills more.", lambda n: {"tremor": 4 * n.std / n.width**2 - _rim(n)["tremor"]}),
         ),
     ),
-)
+)  # fmt: skip
