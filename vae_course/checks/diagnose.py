@@ -85,7 +85,7 @@ class _Case:
         for found in self._gradient(), self._broken_property(demanded=True):
             if found:
                 return Verdict(name, found.status, found.mistake, found.hint)
-        return Verdict(name, "passed", hint=f"Right on {len(self.outcomes)} random inputs.")
+        return Verdict(name, "passed", hint=f"Right on {len(self.outcomes)} fresh random inputs.")
 
     def _gradient(self) -> "_Found | None":
         r"""What is wrong with the gradient of right values, if the task asks for one."""
