@@ -79,6 +79,17 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
         "(claim, setup, hide-input) mean to JupyterLab, Colab and the website. Nothing is run.",
         **_example("vae-course notebooks tidy 01"),
     )
+    exercise = actions.add_parser(
+        "new-exercise",
+        help="a file and a notebook to start an exercise from",
+        description="Write NAME.py, an exercise of your own to fill in, and NAME.ipynb, the cells "
+        "that ask it. docs/add_an_exercise.md goes on from there.",
+        **_example("vae-course notebooks new-exercise bits_per_pixel"),
+    )
+    exercise.add_argument("name", metavar="NAME", help="the function that students write")
+    exercise.add_argument("--folder", type=Path, default=Path(), help="where (default: here)")
+    exercise.add_argument("--graded", action="store_true", help="cells of an nbgrader assignment")
+    exercise.set_defaults(work=_new_exercise)
     for action in (run, check, tidy):
         action.add_argument(
             "names", nargs="*", metavar="NAME", help="01, 01_autoencoders or a path (default: all)"
@@ -163,6 +174,17 @@ def _train(arguments: argparse.Namespace) -> int:
         return 1
     except ValueError as error:
         raise _BadArgument(str(error)) from None
+    return 0
+
+
+def _new_exercise(arguments: argparse.Namespace) -> int:
+    from vae_course.checks.template import new_exercise
+
+    try:
+        files = new_exercise(arguments.name, arguments.folder, graded=arguments.graded)
+    except (ValueError, OSError) as error:
+        raise _BadArgument(str(error)) from error
+    print(*(f"wrote {file}" for file in files), sep="\n")
     return 0
 
 

@@ -28,7 +28,8 @@ language = "en"
 extensions = ["myst_nb", "sphinx_copybutton"]
 include_patterns = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "notebooks/README.md", "notebooks/*.ipynb"),
-    *("docs/mistakes.md", "docs/lessons/*.md", "assignments/README.md", "benchmarks/README.md"),
+    *("docs/mistakes.md", "docs/add_an_exercise.md", "docs/lessons/*.md"),
+    *("assignments/README.md", "benchmarks/README.md"),
     *("data/README.md", "data/pretrained/README.md"),
 ]
 root_doc = "README"
@@ -69,7 +70,7 @@ if "MATHJAX" not in os.environ:
 CONTENTS = {
     "Notebooks": ["notebooks/*.ipynb"],
     "To look up": ["notebooks/README.md", "docs/mistakes.md"],
-    "Teaching": ["docs/lessons/*.md", "assignments/README.md"],
+    "Teaching": ["docs/lessons/*.md", "docs/add_an_exercise.md", "assignments/README.md"],
     "The project": [
         *("benchmarks/README.md", "data/pretrained/README.md", "data/README.md"),
         *("CONTRIBUTING.md", "CHANGELOG.md"),
