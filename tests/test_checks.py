@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from check_tools import assert_passes, quiet, verdict
+from right_answers import RIGHT
 from vae_course import checks
 from vae_course.checks import draw, sandbox
 
@@ -82,6 +83,29 @@ class TestEveryExercise:
         space = vars(__import__(exercise.reference.__module__, fromlist=["x"])).copy()
         exec(source, space)
         assert quiet(exercise.name, space[exercise.name])[0].passed
+
+
+EACH_RIGHT = [
+    pytest.param(name, function, id=f"{name}-{function.__name__}")
+    for name, functions in RIGHT.items()
+    for function in functions
+]
+
+
+def test_each_exercise_has_three_right_answers_in_other_styles():
+    assert RIGHT.keys() >= {exercise.name for exercise in checks.exercises()}
+    assert min(map(len, RIGHT.values())) >= 3
+
+
+@pytest.mark.parametrize("name, function", EACH_RIGHT)
+def test_right_answer_in_another_style_passes(name, function):
+    assert_passes(name, function, [None, 1, 2])
+
+
+@pytest.mark.many_draws
+@pytest.mark.parametrize("name, function", EACH_RIGHT)
+def test_right_answer_passes_two_hundred_times(name, function):
+    assert_passes(name, function, range(200))
 
 
 @pytest.mark.parametrize("exercise, mistake", CATALOGUE, ids=lambda x: x.name)
