@@ -1,5 +1,6 @@
 r"""Chapter 04: KLs against the truth, its exercises, the explorers, the notebook's functions."""
 
+import csv
 import math
 
 import numpy as np
@@ -10,13 +11,13 @@ from torch.distributions import Independent, MultivariateNormal, Normal, kl_dive
 
 from check_tools import assert_both_named, assert_helped, assert_passes, flat, verdict
 from notebook_code import definitions
-from vae_course import checks, losses
+from vae_course import checks, data, losses
 from vae_course.checks import draw
 from vae_course.models import VAE
 from vae_course.widgets import elbo_gap_explorer, kl_explorer
 from vae_course.widgets.kl import LinearGaussian, kl_between_curves
 
-NOTEBOOK = "04_kl_loss"
+NOTEBOOK, COMPANION = "04_kl_loss", "04b_kl_loss_deeper"
 
 
 def normals(count, *shape, seed=0, dtype=torch.float64):
@@ -409,11 +410,13 @@ def test_world_without_noise_is_refused():
 # ------------------------------------------------------------- the notebook's own functions
 
 
-def test_notebook_s_formula_is_the_package_s():
-    own = definitions(NOTEBOOK, "kl_one_dimension").kl_one_dimension
-    mean, log_var = normals(2, 40, 1)
-    expected = losses.gaussian_kl(mean, log_var)
-    torch.testing.assert_close(own(mean, std(log_var))[:, 0], expected)
+def lesson(*names):
+    r"""Functions of the lesson, with the references in the place of the student's own."""
+    own = definitions(NOTEBOOK, *names)
+    for name in names:
+        space = getattr(getattr(own, name), "__globals__", {})
+        space.setdefault("gaussian_kl", checks.exercise("gaussian_kl").reference)
+    return own
 
 
 def test_notebook_s_discrete_kl():
@@ -423,47 +426,66 @@ def test_notebook_s_discrete_kl():
     torch.testing.assert_close(own(q, p), expected)
 
 
-def test_notebook_s_loss_is_the_package_s():
-    own = definitions(NOTEBOOK, "vae_loss").vae_loss
+@pytest.mark.parametrize("own", [
+    lambda: lesson("vae_loss").vae_loss, lambda: definitions(COMPANION, "vae_loss").vae_loss,
+], ids=["lesson", "companion"])  # fmt: skip
+def test_notebooks_loss_is_the_package_s(own):
     torch.manual_seed(1)
     model, image = VAE.dense(5, hidden=16), torch.rand(7, 1, 28, 28)
     torch.manual_seed(2)
-    terms = own(3.0)(model, image)
+    terms = own()(3.0)(model, image)
     torch.manual_seed(2)
     expected = losses.negative_elbo(*[(out := model(image))[0], image, *out[1:]], beta=3.0)
     torch.testing.assert_close(terms["loss"], expected)
     torch.testing.assert_close(terms["loss"], terms["reconstruction"] + 3 * terms["kl"])
 
 
-def test_notebook_s_elbo_plus_gap_is_log_p_for_any_q():
-    names = ("W", "b", "s", "eye", "x", "precision", "covariance", "posterior_mean", "posterior")
-    own = definitions(NOTEBOOK, *names, "log_evidence", "exact_elbo", "gap_to_posterior")
+def test_notebook_s_elbo_plus_gap_is_log_p_for_any_cloud_in_both_worlds():
+    own = lesson("s", "b", "x", "straight", "tilted", "world", "exact_elbo")
     mean, log_var = normals(2, 30, 2)
-    total = own.exact_elbo(mean, log_var) + own.gap_to_posterior(mean, log_var)
-    assert (total - own.log_evidence).abs().max() < 1e-9
+    q = MultivariateNormal(mean, torch.diag_embed(log_var.exp()))
+    for weights in (own.straight, own.tilted):
+        log_evidence, posterior_mean, precision = own.world(weights)
+        posterior = MultivariateNormal(posterior_mean[0], precision_matrix=precision)
+        total = own.exact_elbo(weights, mean, log_var) + kl_divergence(q, posterior)
+        assert (total - log_evidence).abs().max() < 1e-9
+    assert own.world(own.straight)[2][0, 1].abs() < 1e-12 < own.world(own.tilted)[2][0, 1].abs()
 
 
-def test_notebook_s_cures_touch_the_training_only():
-    own = definitions(NOTEBOOK, "vae_loss", "warm_up_loss", "free_bits_loss")
+def test_companion_splits_the_rate_as_the_formula_says():
+    own = definitions(COMPANION, "log_mixture").log_mixture
+    mean, log_var = normals(2, 6, 2, seed=3)
+    latent = normals(1, 9, 2, seed=4)[0]
+    mixture = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(torch.ones(6).double()),
+        Independent(Normal(mean, std(log_var)), 1),
+    )
+    torch.testing.assert_close(own(latent, mean, log_var), mixture.log_prob(latent))
+
+
+def test_companion_s_cures_touch_the_training_only():
+    own = definitions(COMPANION, "vae_loss", "warm_up_loss", "free_bits_loss")
     torch.manual_seed(1)
     model, image = VAE.dense(5, hidden=16), torch.rand(7, 1, 28, 28)
 
     def loss_of(loss, train):
         model.train(train)
         torch.manual_seed(2)
-        return loss(model, image)["loss"].item()
+        found = loss(model, image)
+        return (found["loss"] if isinstance(found, dict) else found).item()
 
     plain = loss_of(own.vae_loss(1), True)
     warm = own.warm_up_loss(4)
     rising = [loss_of(warm, True) for _ in range(5)]
     assert rising[0] < rising[1] < rising[2] < rising[3] == rising[4] == plain
     assert loss_of(own.warm_up_loss(4), False) == plain
-    free = own.free_bits_loss(0.5)
-    assert loss_of(free, False) == plain and loss_of(free, True) > plain  # the floor binds: 5 · ½
+    assert loss_of(own.free_bits_loss, True) > plain  # the floor binds: 5 · ½
 
 
-def test_notebook_s_badly_reduced_losses_have_the_effective_beta_they_are_said_to():
-    own = definitions(NOTEBOOK, "averaged_loss", "half_averaged_loss", "vae_loss")
+@pytest.mark.parametrize("name", [NOTEBOOK, COMPANION])
+def test_badly_reduced_losses_have_the_effective_beta_they_are_said_to(name):
+    own = definitions(name, "averaged_loss").averaged_loss
+    loss = definitions(COMPANION, "vae_loss").vae_loss
     torch.manual_seed(1)
     model, image = VAE.dense(20, hidden=16), torch.rand(7, 1, 28, 28)
 
@@ -472,5 +494,47 @@ def test_notebook_s_badly_reduced_losses_have_the_effective_beta_they_are_said_t
         found = loss(model, image)
         return found["loss"] if isinstance(found, dict) else found
 
-    torch.testing.assert_close(784 * value(own.averaged_loss), value(own.vae_loss(784 / 20)))
-    torch.testing.assert_close(value(own.half_averaged_loss), value(own.vae_loss(1 / 20)))
+    torch.testing.assert_close(784 * value(own), value(loss(784 / 20)))
+    if name == COMPANION:
+        half = definitions(name, "averaged_loss", "half_averaged_loss").half_averaged_loss
+        torch.testing.assert_close(value(half), value(loss(1 / 20)))
+
+
+# ------------------------------------------------------------- what ships, and the challenge
+
+
+@pytest.mark.parametrize("part, latents, betas", [
+    ("maps", {2}, {0, 1, 4, 16}), ("sweep", {10, 20}, {0.25, 0.5, 1, 2, 4, 8, 16}),
+])  # fmt: skip
+def test_logs_hold_three_seeds_and_add_up(part, latents, betas):
+    with open(data.package_data(f"runs/beta-{part}.csv"), encoding="utf-8") as file:
+        rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+    assert {row["latent_dim"] for row in rows} == latents and {r["beta"] for r in rows} == betas
+    for row in rows:
+        total = row["reconstruction"] + row["kl"]
+        assert abs(total - row["negative_elbo"]) < 1e-3
+        each = [value for name, value in row.items() if name.startswith("kl_")]
+        assert len(each) == row["latent_dim"] and abs(sum(each) - row["kl"]) < 1e-2
+        assert 0 <= row["aggregate_kl"] <= row["kl"] and row["frechet_prior"] > row["floor"]
+    seeds = {}
+    for row in rows:
+        seeds.setdefault((row["latent_dim"], row["beta"]), []).append(row["seed"])
+    assert all(sorted(found) == [0, 1, 2] for (_, beta), found in seeds.items() if beta != 16)
+
+
+def test_challenge_counts_every_nat_above_ten_tenfold():
+    class Told(torch.nn.Module):
+        r"""The image itself as logits, and a KL of `nats`."""
+
+        def __init__(self, nats):
+            super().__init__()
+            self.nats = nats
+
+        def forward(self, image):
+            mean = torch.full((len(image), 1), math.sqrt(2 * self.nats))
+            return 20 * (2 * image - 1), mean, torch.zeros_like(mean)
+
+    cheap, dear = (checks.challenge("04", Told(nats)) for nats in (9.5, 12.0))
+    assert dear.score == pytest.approx(cheap.score + 20, abs=1e-2)
+    assert "a larger β" in dear.loses and "well spent" in cheap.loses
+    assert "left over" in checks.challenge("04", Told(1.0)).loses
