@@ -135,7 +135,7 @@ def one(part: str, latent_dim: int, beta: float, seed: int, digits, reference, f
 
 
 def write_table(part: str, rows: list[dict]) -> None:
-    names = list(max(rows, key=len))
+    names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     table = csv.DictWriter(text, names, lineterminator="\n")
     table.writeheader()

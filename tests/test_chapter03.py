@@ -435,7 +435,7 @@ class Coder:
 def test_challenge_shakes_narrow_clouds_and_leaves_wide_ones():
     sharp, narrow, wide = (checks.challenge("03", Coder(v)) for v in (-30.0, -8.0, 2.0))
     assert sharp.score == narrow.score < wide.score, "below the floor, σ does not count"
-    assert "In 10 of 10" in sharp.loses and "In 0 of 10" in wide.loses
+    assert "In 10 of 10" in sharp.where and "In 0 of 10" in wide.where
     assert not wide.passed and checks.challenge("03", Coder(2.0)).score == wide.score
 
 

@@ -536,5 +536,5 @@ def test_challenge_counts_every_nat_above_ten_tenfold():
 
     cheap, dear = (checks.challenge("04", Told(nats)) for nats in (9.5, 12.0))
     assert dear.score == pytest.approx(cheap.score + 20, abs=1e-2)
-    assert "a larger β" in dear.loses and "well spent" in cheap.loses
-    assert "left over" in checks.challenge("04", Told(1.0)).loses
+    assert "a larger β" in dear.where and "well spent" in cheap.where
+    assert "left over" in checks.challenge("04", Told(1.0)).where
