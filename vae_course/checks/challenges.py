@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from vae_course import data, losses, progress
 from vae_course.printing import say
+from vae_course.vq import codebook_perplexity
 
 __all__ = ["CHALLENGES", "Challenge", "Result", "challenge"]
 
@@ -285,3 +286,27 @@ def _chapter04(model):
     else:
         where = "the nats are well spent: what is left is the network and the training"
     return score, f"Reconstruction {reconstruction:.1f}, KL {kl:.2f}: {where}."
+
+
+@_challenge(
+    "10", target=0.0045, unit="squared error a pixel on the 1,000 test digits", better="lower"
+)
+def _chapter10(model):
+    r"""Train an alphabet of at most 64 letters that copies digits with at most 49 of them.
+
+    Use the 3,500 training digits of data.load_images("mnist-5k", validation=500), and choose by the
+    500 validation digits; a minute or two of training is enough. model.encode(image) gives the
+    letters, (B, 7, 7) whole numbers, and model.decode(letters) the pixels, (B, 1, 28, 28).
+    """
+    digits = data.load_images("mnist-5k", validation=500)
+    letters = model.encode(digits.test_images)
+    most, places = int(letters.max()) + 1, letters[0].numel()
+    if letters.is_floating_point() or most > 64 or places > 49:
+        raise ValueError(f"{places} letters up to {most - 1} came; expected 49 or fewer, below 64")
+    error = (model.decode(letters) - digits.test_images).square().flatten(1).mean(dim=1)
+    alive = codebook_perplexity(letters, 64)
+    by_class = torch.stack([error[digits.test_labels == label].mean() for label in range(10)])
+    return error.mean(), (
+        f"{alive:.0f} letters are in use; the worst digit is {int(by_class.argmax())}, with an "
+        f"error of {by_class.max():.4f}."
+    )

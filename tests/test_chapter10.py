@@ -1,0 +1,124 @@
+"""Notebook 10: right answers in other styles pass its checks; its explorer and tables hold."""
+
+import csv
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from vae_course import checks, data, pretrained, vq, widgets
+from vae_course.files import package_data
+
+
+def nearest_by_loop(vectors, codebook):
+    return torch.tensor([int((codebook - v).square().sum(dim=1).argmin()) for v in vectors])
+
+
+def nearest_in_numpy(vectors, codebook):
+    v, e = vectors.numpy().astype(np.float64), codebook.numpy().astype(np.float64)
+    return torch.from_numpy(((v[:, None] - e[None]) ** 2).sum(-1).argmin(axis=1))
+
+
+class Through(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, latent, quantized):
+        return quantized.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None
+
+
+def perplexity_in_numpy(indices, size):
+    share = np.bincount(indices.numpy().ravel(), minlength=size) / indices.numel()
+    return float(np.exp(-(share[share > 0] * np.log(share[share > 0])).sum()))
+
+
+RIGHT = {
+    "nearest_code": [vq.nearest_code, nearest_by_loop, nearest_in_numpy],
+    "straight_through": [
+        vq.straight_through,
+        Through.apply,
+        lambda latent, quantized: quantized.detach() - latent.detach() + latent,
+    ],
+    "codebook_perplexity": [
+        vq.codebook_perplexity,
+        perplexity_in_numpy,
+        lambda indices, size: torch.distributions.Categorical(
+            torch.bincount(indices.flatten(), minlength=size).double()
+        ).entropy().exp(),
+    ],
+    "commitment_loss": [
+        vq.commitment_loss,
+        lambda z, e: torch.nn.functional.mse_loss(z, e.detach()),
+        lambda z, e: ((z.double() - e.detach()) ** 2).sum() / z.numel(),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "function"), [(name, f) for name, each in RIGHT.items() for f in each]
+)
+def test_right_answers_in_other_styles_pass(name, function):
+    for seed in range(20):
+        verdict = checks.check(name, function, seed=seed)
+        assert verdict.passed, verdict
+
+
+def test_all_exercises_of_the_chapter_have_right_answers_here():
+    assert {exercise.name for exercise in checks.exercises(10)} == RIGHT.keys()
+
+
+@pytest.fixture(scope="module")
+def explorer():
+    digits = data.load_images("mnist-5k")
+    model, _ = pretrained.load("vq-digits")
+    prior, _ = pretrained.load("vq-prior")
+    return widgets.codes_explorer(
+        model, prior, digits.test_images[:2], digits.test_labels[:2], names=["a", "b"]
+    )
+
+
+def test_a_letter_changes_a_patch_and_writing_on_keeps_what_stands(explorer):
+    assert "0 of 49 letters differ" in explorer.words(digit="a")
+    one = explorer.words(digit="a", row=3, column=3, letter=7)
+    assert "1 of 49 letters differ" in one
+    rest = explorer.words(digit="a", row=6, column=5, write_on=True)
+    assert "0 of 49" in rest or "1 of 49" in rest  # only the last letter is written anew
+    assert explorer.picture(digit="a") != explorer.picture(digit="a", row=3, column=3, letter=7)
+
+
+def test_counts_that_differ_are_refused():
+    digits = data.load_images("mnist-5k")
+    model, _ = pretrained.load("vq-digits")
+    with pytest.raises(ValueError, match="2 images, 2 labels, 1 names"):
+        widgets.codes_explorer(model, None, digits.test_images[:2], digits.test_labels[:2],
+                               names=["a"])  # fmt: skip
+
+
+def test_the_tables_that_ship_are_whole():
+    with open(package_data("runs/codebook-cures.csv"), encoding="utf-8") as file:
+        cures = list(csv.DictReader(file))
+    assert len(cures) == 20 and all(1 <= float(row["perplexity"]) <= 64 for row in cures)
+    with open(package_data("runs/shipped-samples.csv"), encoding="utf-8") as file:
+        table = {row["model"]: row for row in csv.DictReader(file)}
+    assert all(math.isfinite(float(row["frechet_distance"])) for row in table.values())
+    floors = {row["frechet_distance_real"] for row in table.values()}
+    assert len(floors) == 1  # one protocol for all
+
+
+def test_the_shipped_writer_is_measured_on_its_card():
+    _, card = pretrained.load("vq-prior")
+    found = card["measured"]
+    assert found["read_as_asked"] > 0.95 and sum(found["class_counts"]) == found["samples"]
+    report = found["sample_report"]["frechet_distance"]
+    assert report["value"] < 3 * report["real"]
+
+
+def test_the_challenge_measures_letters():
+    model, _ = pretrained.load("vq-digits")
+    result = checks.challenge("10", model)  # 128 letters: too many
+    assert result.status == "error" and "below 64" in str(result)
+    torch.manual_seed(0)
+    assert not checks.challenge("10", vq.VQVAE(codes=8, code_width=4, channels=8).eval()).passed
