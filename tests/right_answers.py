@@ -577,6 +577,60 @@ def next_scipy_softmax(logits, temperature, generator):
     return torch.multinomial(probs, 1, generator=generator)[:, 0].to(torch.int32)
 
 
+# --- chapter 09
+
+
+def gaussian_by_distributions(mean, log_var, image):
+    log_prob = D.Normal(mean.double(), (0.5 * log_var.double()).exp()).log_prob(image)
+    return -log_prob.reshape(len(image), -1).sum(1)
+
+
+def gaussian_by_torch(mean, log_var, image):
+    nll = F.gaussian_nll_loss(mean, image, log_var.exp(), full=True, eps=1e-30, reduction="none")
+    return nll.flatten(1).sum(1)
+
+
+def gaussian_by_precision(mean, log_var, image):
+    distance = ((image - mean) * torch.exp(-0.5 * log_var)).flatten(1).pow(2).sum(1)
+    per_image = log_var.flatten(1).sum(1) + math.log(2 * math.pi) * image[0].numel()
+    return (distance + per_image) / 2
+
+
+def standardize_numpy(table, mean, std):
+    divisor = np.where(array(std) == 0, 1.0, array(std))
+    return back((array(table) - array(mean)) / divisor)
+
+
+def standardize_by_columns(table, mean, std):
+    columns = []
+    for column, m, s in each(table.T, mean.tolist(), std.tolist()):
+        columns.append((column - m) / (s if s > 0 else 1))
+    return torch.stack(columns, dim=1)
+
+
+def standardize_masked_fill(table, mean, std):
+    return (table - mean[None]) / std.masked_fill(std == 0, 1)[None]
+
+
+def audit_numpy(loss_value, reconstruction, kl):
+    terms = np.stack([array(reconstruction), array(kl), np.ones(len(kl))], axis=1)
+    solution, *_ = np.linalg.lstsq(terms, array(loss_value), rcond=None)
+    return solution[1] / solution[0]
+
+
+def audit_covariances(loss_value, reconstruction, kl):
+    c = np.cov(np.stack([array(loss_value), array(reconstruction), array(kl)]))
+    weights = np.linalg.solve(c[1:, 1:], c[1:, 0])
+    return weights[1] / weights[0]
+
+
+def audit_sklearn(loss_value, reconstruction, kl):
+    from sklearn.linear_model import LinearRegression
+
+    fit = LinearRegression().fit(np.stack([array(reconstruction), array(kl)], 1), array(loss_value))
+    return torch.tensor(fit.coef_[1] / fit.coef_[0])
+
+
 RIGHT = {
     "mse_per_image": (mse_numpy, mse_loops, mse_from_gaussians),
     "pca_reconstruct": (pca_numpy, pca_sklearn, pca_power_iteration),
@@ -613,4 +667,7 @@ RIGHT = {
     "causal_mask": (mask_numpy, mask_loops, mask_counted),
     "attention": (attention_torch, attention_double, attention_loops),
     "sample_next": (next_gumbel, next_cumulative, next_scipy_softmax),
+    "gaussian_nll": (gaussian_by_distributions, gaussian_by_torch, gaussian_by_precision),
+    "standardize": (standardize_numpy, standardize_by_columns, standardize_masked_fill),
+    "audit": (audit_numpy, audit_covariances, audit_sklearn),
 }
