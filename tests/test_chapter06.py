@@ -390,7 +390,7 @@ UNLISTED = {
         "loss after the step": (d_step_loss_afterwards, "before the step"),
         "one image only": (d_step_one_image, "loss before the step"),
         "hinge": (d_step(lambda r, f: F.relu(1 - r).mean() + F.relu(1 + f).mean()), "loss"),
-        "noise instead of the generator": (d_step_noise_as_image, "nn.Module"),
+        "noise instead of the generator": (d_step_noise_as_image, "before the step"),
         "images flattened": (d_step_flattens, "images (B, 1, H, W)"),
         "weights clipped": (d_step(after=clip), "do not move by"),
         "no return": (lambda *a: d_step_no_return(*a) or "done", "number"),
@@ -676,28 +676,28 @@ def test_quiz_on_paper_hides_the_key_and_its_sentence_is_the_same_in_every_run(c
 
 
 def test_notebook_s_loop_plays_the_package_s_game():
-    names = ("play", "LATENT_DIM", "BATCH_SIZE")
-    own, images, weights = definitions(NOTEBOOK, *names), torch.rand(130, 1, 28, 28), []
-
-    def judge():
-        return gan.conv_discriminator(channels=2)
+    own, images, weights = definitions(NOTEBOOK, "play"), torch.rand(130, 1, 28, 28), []
 
     for by_hand in (True, False):
         torch.manual_seed(0)
-        networks = gan.Generator.conv(own.LATENT_DIM, channels=2), judge()
+        players = gan.Generator.conv(4, channels=2), gan.conv_discriminator(channels=2)
         torch.manual_seed(1)
         if by_hand:
-            own.play(*networks, images, epochs=2, rate=1e-3)
+            turns = (gan.discriminator_step, gan.generator_step)
+            history = own.play(players, turns, images, epochs=2, rates=(1e-3, 2e-3), latent_dim=4)
         else:
-            g, d = (torch.optim.Adam(n.parameters(), 1e-3, betas=(0.5, 0.999)) for n in networks)
+            g, d = (
+                torch.optim.Adam(network.parameters(), rate, betas=(0.5, 0.999))
+                for network, rate in zip(players, (1e-3, 2e-3), strict=True)
+            )
             for _ in range(2):
-                for real in data.batches(images, batch_size=own.BATCH_SIZE):
-                    latent = torch.randn(len(real), own.LATENT_DIM)
-                    gan.discriminator_step(*networks, d, real, latent)
-                    latent = torch.randn(len(real), own.LATENT_DIM)
-                    gan.generator_step(*networks, g, latent)
-        weights.append(torch.cat([p.detach().flatten() for n in networks for p in n.parameters()]))
+                for real in data.batches(images, batch_size=64):
+                    gan.discriminator_step(*players, d, real, torch.randn(len(real), 4))
+                    gan.generator_step(*players, g, torch.randn(len(real), 4))
+                torch.randn(1000, 4)  # for what is written down after each epoch
+        weights.append(torch.cat([p.detach().flatten() for n in players for p in n.parameters()]))
     torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-6)
+    assert len(history) == 2 and set(history[0]) == {"d_real", "d_fake", "d_loss"}
 
 
 def test_notebook_s_divergence_is_between_0_and_log_2():
@@ -709,9 +709,51 @@ def test_notebook_s_divergence_is_between_0_and_log_2():
     assert own.js_divergence(p, far).item() == pytest.approx(math.log(2), abs=1e-4)
 
 
-def test_notebook_s_interval_is_student_s_t():
-    own = definitions(NOTEBOOK, "mean_and_half_width")
-    mean, half = own.mean_and_half_width([1.0, 2.0, 4.0])
+def test_notebook_s_wasserstein_distance_is_the_way_of_the_mass():
+    own = definitions(NOTEBOOK, "wasserstein", "bump", "x", "dx")
+    assert (own.bump(1.5).sum() * own.dx).item() == pytest.approx(1, abs=1e-6)
+    for way in (0.5, 2.0, 4.5):  # moved as a whole: the way itself
+        distance = own.wasserstein(own.bump(0.0), own.bump(way))
+        assert distance.item() == pytest.approx(way, abs=1e-6)
+        assert own.wasserstein(own.bump(way), own.bump(0.0)).item() == pytest.approx(way, abs=1e-6)
+    halves = (own.bump(-1.0) + own.bump(3.0)) / 2  # to the left half and to the right half
+    spread = 0.5 - 2 / math.pi**2  # E|x| of a bump at 0
+    moved = own.wasserstein(own.bump(0.0), halves).item()
+    assert moved == pytest.approx(2 - spread, abs=1e-3)
+
+
+def test_notebook_s_plus_minus_is_one_standard_error():
+    own = definitions(NOTEBOOK, "mean_and_error")
+    rows = [{"recall": value} for value in ("1.0", "2.0", "4.0")]
+    mean, error = own.mean_and_error(rows, "recall")
     assert mean == pytest.approx(7 / 3)
-    assert half == pytest.approx(4.303 * np.std([1, 2, 4], ddof=1) / math.sqrt(3), rel=1e-3)
-    assert math.isnan(own.mean_and_half_width([3.0])[1])
+    assert error == pytest.approx(np.std([1, 2, 4], ddof=1) / math.sqrt(3), rel=1e-6)
+    one = {"recall": "0.5", "recall_low": "0.4", "recall_high": "0.792"}
+    assert own.mean_and_error([one], "recall") == pytest.approx((0.5, 0.1))
+    assert math.isnan(own.mean_and_error(rows[:1], "recall")[1])
+
+
+# --------------------------------------------------------------------------- the challenge
+
+
+def on_the_ring(shares):
+    """Samples fall on the eight centres in these shares, the rest of them in the middle."""
+    edges = torch.tensor(shares).cumsum(0)  # (8,)
+    places = torch.cat([gan.ring_centers(8), torch.zeros(1, 2)])
+
+    def generator(latent):
+        uniform = torch.special.ndtr(latent[:, 0].contiguous())
+        return places[torch.searchsorted(edges, uniform)]
+
+    return generator
+
+
+def test_challenge_is_passed_by_all_eight_and_says_what_is_missing():
+    perfect = checks.challenge("06", on_the_ring([0.125] * 8))
+    assert perfect.passed and perfect.score == pytest.approx(0.125, abs=0.02)
+    lost = checks.challenge("06", on_the_ring([0.03] * 8))
+    assert not lost.passed and "8 of 8 clusters" in lost.where and "76% of all" in lost.where
+    seven = checks.challenge("06", on_the_ring([0.14] * 7 + [0.0]))
+    assert not seven.passed and seven.score == 0
+    assert "7 of 8 clusters" in seven.where and "(1.4, -1.4)" in seven.where
+    assert checks.challenge("06", lambda latent: latent).status == "error"

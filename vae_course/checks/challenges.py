@@ -23,7 +23,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from vae_course import data, losses, progress
+from vae_course import data, gan, losses, progress
 from vae_course.printing import say
 from vae_course.vq import codebook_perplexity
 
@@ -286,6 +286,35 @@ def _chapter04(model):
     else:
         where = "the nats are well spent: what is left is the network and the training"
     return score, f"Reconstruction {reconstruction:.1f}, KL {kl:.2f}: {where}."
+
+
+# --- chapter 06 ---------------------------------------------------------------------------------
+
+DRAWN, NEAR = 4000, 0.15  # samples; how near to its centre a sample counts
+
+
+@_challenge("06", target=0.09, unit="of all samples at the cluster that gets fewest "
+            "(a perfect generator: 0.124)", better="higher")  # fmt: skip
+def _chapter06(model):
+    r"""Train a generator, latents (B, 4) → points (B, 2), by a game on the ring of eight clusters,
+    gan.ring_of_gaussians(4000), in at most three minutes. The challenge draws 4,000 samples from
+    latents of N(0, I), counts those within 0.15 of each of the eight centres, and looks at the
+    cluster that gets fewest."""
+    samples, centers = model(torch.randn(DRAWN, 4)), gan.ring_centers(8)
+    if samples.shape != (DRAWN, 2):
+        raise ValueError(f"samples of shape {tuple(samples.shape)}; expected ({DRAWN}, 2)")
+    near = torch.cdist(samples, centers) <= NEAR  # (samples, 8)
+    shares = near.double().mean(dim=0)  # (8,)
+    x, y = centers[shares.argmin()].tolist()
+    covered, lost = int((shares > 0).sum()), 1 - near.any(dim=1).double().mean().item()
+    where = f"{covered} of 8 clusters are visited; the one at ({x:.1f}, {y:.1f}) gets fewest. "
+    if covered < 8:
+        return shares.min(), where + "Where modes are missing, the discriminator is too slow."
+    return shares.min(), where + (
+        f"{lost:.0%} of all samples lie on no cluster: "
+        + ("most are on their way between two. " if lost > 0.5 else "")
+        + "More steps, smaller ones towards the end, sharpen what is there."
+    )
 
 
 @_challenge(

@@ -278,7 +278,7 @@ def _observe_step(learner, other, optimizer, call, *, clean):
     again = call()
     hook.remove()
     fields = {
-        "value": loss,
+        "loss": loss,
         "kind_of_number": kind,
         "steps_of_the_optimizer": str(taken),
         "change_of_the_other_network": first["other"] - before["other"],
@@ -291,7 +291,7 @@ def _observe_step(learner, other, optimizer, call, *, clean):
     return fields | {
         "modes": "as before" if kept else "changed",
         "requires_grad": "False somewhere" if frozen else "as before",
-        "value_of_a_second_call": again.detach() if isinstance(again, torch.Tensor) else again,
+        "loss_of_a_second_call": again.detach() if isinstance(again, torch.Tensor) else again,
         "change_of_a_second_call": second,
     }
 
@@ -309,7 +309,7 @@ def _number_kind(value):
 def _explain_step(learner, other):
     r"""A sentence for each field, with the names of the two networks."""
     return {
-        "value": f"The number returned is not the {learner}'s loss before the step.",
+        "loss": f"The number returned is not the {learner}'s loss before the step.",
         "kind_of_number": "Return a plain float: loss.item().",
         "steps_of_the_optimizer": "The optimizer that was passed has to take exactly one step in "
         "each call.",
@@ -322,7 +322,7 @@ def _explain_step(learner, other):
         "modes": "A network is in another mode (train or eval) than before: put it back.",
         "requires_grad": "Parameters that could be trained before are frozen now: set "
         "requires_grad back to True.",
-        "value_of_a_second_call": "The first call is right, the second is not: something is "
+        "loss_of_a_second_call": "The first call is right, the second is not: something is "
         "carried over from one call to the next, an old gradient perhaps.",
         "change_of_a_second_call": "The first call is right, the second is not: something is "
         "carried over from one call to the next, an old gradient perhaps.",
