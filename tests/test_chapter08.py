@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from check_tools import assert_both_named, assert_helped, assert_passes, verdict
 from notebook_code import definitions
-from vae_course import checks, gpt
+from vae_course import checks, data, gpt
 from vae_course.pretrained import load_gpt
 from vae_course.widgets import gpt_explorer
 
@@ -234,7 +234,7 @@ def test_wrong_answers_outside_the_catalogue_get_a_useful_hint(name, function, w
 @pytest.mark.parametrize(("name", "first", "second"), [
     ("language_model_loss", "softmax-first", "summed"),
     ("language_model_loss", "shifted-again", "bits"),
-    ("causal_mask", "inverted", "floats"),
+    ("causal_mask", "not-itself", "floats"),
     ("causal_mask", "one-ahead", "integers"),
     ("attention", "no-mask", "no-scale"),
     ("attention", "mask-after-softmax", "divided-by-channels"),
@@ -258,25 +258,27 @@ def test_no_right_sampler_fails_by_bad_luck():
 
 
 def test_loop_and_head_of_the_notebook_equal_the_package():
-    notebook = definitions("08_char_gpt", "attention_by_loop", "Head")
+    names = ("WIDTH", "attention_by_loop", "attention_without_mask", "Head")
+    notebook = definitions("08_char_gpt", *names)
     torch.manual_seed(0)
     query, key, value = torch.randn(3, 6, 4)
     torch.testing.assert_close(
         notebook.attention_by_loop(query, key, value), gpt.attention(query, key, value)
     )
-    head, x = notebook.Head(8, 4), torch.randn(2, 6, 8)
+    head, x = notebook.Head(4, gpt.attention), torch.randn(2, 6, notebook.WIDTH)
     expected = gpt.attention(head.query(x), head.key(x), head.value(x))
     torch.testing.assert_close(head(x), expected)
-    free = notebook.Head(8, 4, masked=False)
     changed = x.clone()
     changed[:, -1] += 1
-    assert not torch.allclose(free(x)[:, 0], free(changed)[:, 0])
     torch.testing.assert_close(head(x)[:, :-1], head(changed)[:, :-1])
+    head.look = notebook.attention_without_mask
+    assert not torch.allclose(head(x)[:, 0], head(changed)[:, 0])
 
 
 def test_block_of_the_notebook_has_the_parameters_of_the_package():
     names = ("WIDTH", "HEADS", "Head", "Heads", "feed_forward", "Block")
     notebook = definitions("08_char_gpt", *names)
+    notebook.Block.forward.__globals__["attention"] = gpt.attention  # as if the check had passed
     block = notebook.Block()
     x = torch.randn(2, 5, notebook.WIDTH)
     assert block(x).shape == x.shape
@@ -285,11 +287,46 @@ def test_block_of_the_notebook_has_the_parameters_of_the_package():
     ours = gpt.Block(notebook.WIDTH, notebook.HEADS, 0.0)
     sizes = [sum(p.numel() for p in each.parameters()) for each in (block, ours)]
     assert sizes[0] - sizes[1] == notebook.WIDTH  # the notebook's projection has a bias
+    sizes = [sum(p.numel() for p in notebook.Heads(n).parameters()) for n in (1, 4)]
+    assert sizes[0] == sizes[1], "one head and four heads differ in nothing but their number"
 
 
 def test_repeats_are_counted():
     longest_repeat = definitions("08_char_gpt", "longest_repeat").longest_repeat
     assert longest_repeat("abcabcabcx", 3) == 3 and longest_repeat("abcdefghijk", 3) == 1
+
+
+# ----------------------------------------------------------------------- the challenge
+
+
+class Table(torch.nn.Module):
+    r"""Frequencies of pairs, in windows of eight; `peeks` shows it the character that comes."""
+
+    def __init__(self, peeks=False):
+        super().__init__()
+        text = data.load_text("python-docs")
+        tokens = gpt.CharTokenizer(text).encode(text)[:100_000]
+        counts = torch.full((len(set(text)), len(set(text))), 0.1)
+        counts.index_put_((tokens[:-1], tokens[1:]), torch.ones(99_999), accumulate=True)
+        self.logits, self.peeks, self.block_size = counts.log(), peeks, 8
+
+    def forward(self, tokens):
+        if self.peeks:
+            return 20 * F.one_hot(tokens.roll(-1, dims=1), len(self.logits)).float()
+        return self.logits[tokens]
+
+
+def test_challenge_measures_the_validation_part():
+    found = checks.challenge("08", Table())
+    assert found.status == "not yet" and 2.1 < found.score < 2.7
+    assert "first quarter" in str(found)
+    assert checks.challenge("08").status == "task"
+
+
+def test_challenge_refuses_a_model_that_reads_the_future(capsys):
+    assert checks.challenge("08", Table(peeks=True)).status == "error"
+    assert "reads the future" in capsys.readouterr().out
+    assert checks.challenge("08", torch.nn.Embedding(5, 5)).status == "error"
 
 
 # ------------------------------------------------------------------------ the explorer

@@ -23,7 +23,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from vae_course import data, gan, losses, progress
+from vae_course import data, gan, gpt, losses, metrics, progress
+from vae_course.metrics import attributes
+from vae_course.pretrained import load_vae
 from vae_course.printing import say
 from vae_course.vq import codebook_perplexity
 
@@ -315,6 +317,107 @@ def _chapter06(model):
         + ("most are on their way between two. " if lost > 0.5 else "")
         + "More steps, smaller ones towards the end, sharpen what is there."
     )
+
+
+# --- chapter 07 ---------------------------------------------------------------------------------
+
+WIDER, MOST_SLANT, MOST_THICKNESS = 3.0, 5.0, 0.5  # pixels, degrees, pixels
+
+
+@_challenge("07", target=0.82, unit="of the 1,000 test digits edited as asked", better="higher")
+def _chapter07(edit):
+    r"""Write edit(codes), (N, 20) to (N, 20), that makes digits wider and changes nothing else.
+
+    The codes are means of pretrained.load_vae("vae-conv"), and its decoder draws before and after.
+    A digit counts if it is at least 3 pixels wider, leans within 5 degrees of what it did, has a
+    stroke within half a pixel of what it had (vae_course.metrics.attributes), and is read as its
+    own label by metrics.classify. `edit` gets the codes of the 1,000 test digits and no labels.
+    """
+    model, _ = load_vae("vae-conv")
+    digits = data.load_images("mnist-5k")
+    codes, _ = metrics.latent_codes(model, digits.test_images)
+    edited = edit(codes.clone())
+    if not isinstance(edited, Tensor) or edited.shape != codes.shape:
+        came = tuple(edited.shape) if isinstance(edited, Tensor) else type(edited).__name__
+        raise ValueError(f"edit returned {came}; expected codes of shape {tuple(codes.shape)}")
+    images = model.decode(edited)
+    change = attributes.measure(images) - attributes.measure(model.decode(codes))
+    passed = {
+        "are wide enough": change[:, 2] >= WIDER,
+        "keep their slant": change[:, 0].abs() <= MOST_SLANT,
+        "keep their stroke": change[:, 1].abs() <= MOST_THICKNESS,
+        "are read as their label": metrics.classify(images).argmax(dim=1) == digits.test_labels,
+    }
+    shares = {name: part.float().mean().item() for name, part in passed.items()}
+    where = ", ".join(f"{share:.0%} {name}" for name, share in shares.items())
+    whole = torch.stack(list(passed.values())).all(dim=0).float().mean()
+    least = _GOAL[min(shares, key=shares.get)]
+    return whole, f"{where}. Most is lost where the digits should {least}."
+
+
+_GOAL = {
+    "are wide enough": "get wide enough",
+    "keep their slant": "keep their slant",
+    "keep their stroke": "keep their stroke",
+    "are read as their label": "stay what they are",
+}
+
+
+# --- chapter 08 ---------------------------------------------------------------------------------
+
+
+@_challenge("08", target=1.39, unit="nats a character on the validation part", better="lower")
+def _chapter08(model):
+    r"""Train a character model on the first 90 % of data.load_text("python-docs"), in about three
+    minutes on two cores. model(tokens), tokens (B, T), gives the logits of each next character,
+    (B, T, V), for the characters of gpt.CharTokenizer(text). It is judged on the last 10 %, in
+    windows of model.block_size side by side (32 if it has none). bzip2 needs about 1.39 nats a
+    character for this part."""
+    text = data.load_text("python-docs")
+    tokenizer = gpt.CharTokenizer(text)
+    _, tokens = gpt.split(tokenizer.encode(text))
+    block = int(getattr(model, "block_size", 32))
+    count = (len(tokens) - 1) // block
+    given = tokens[: count * block].view(count, block)
+    asked = tokens[1 : count * block + 1].view(count, block)
+    _refuse_a_look_ahead(model, given[:1], len(tokenizer))
+    parts = list(zip(given.split(64), asked.split(64), strict=True))
+    nats = torch.cat([_nats(model(these), those) for these, those in parts])  # (count, block)
+    early = nats[:, : block // 4].mean()
+    late = nats[:, -(block // 4) :].mean()
+    where = (
+        f"In the first quarter of a window it needs {early:.2f} nats a character, in the last "
+        f"{late:.2f}: "
+    )
+    if early - late > 0.25:
+        where += (
+            "it uses its context well, and each window begins in the dark. A longer block helps."
+        )
+    else:
+        where += "a long context helps it little so far. More steps, or more layers, come first."
+    return nats.mean(), where
+
+
+def _nats(logits: Tensor, asked: Tensor) -> Tensor:
+    log_probs = logits.log_softmax(dim=-1)  # (B, T, V)
+    return -log_probs.gather(-1, asked[..., None])[..., 0]  # (B, T)
+
+
+def _refuse_a_look_ahead(model: Any, given: Tensor, vocabulary: int) -> None:
+    r"""ValueError if another last character moves the predictions before it."""
+    changed = given.clone()
+    changed[0, -1] = (changed[0, -1] + 1) % vocabulary
+    logits = model(given)
+    if logits.shape != (*given.shape, vocabulary):
+        raise ValueError(
+            f"logits of shape {tuple(logits.shape)} for tokens of shape {tuple(given.shape)}; "
+            f"expected (B, T, V) with V = {vocabulary}"
+        )
+    if (model(changed) - logits)[0, :-1].abs().max() > 1e-3:
+        raise ValueError("another last character moves earlier predictions: it reads the future")
+
+
+# --- chapter 10 ---------------------------------------------------------------------------------
 
 
 @_challenge(

@@ -702,7 +702,7 @@ def attention(tokens: str = "to be") -> Diagram:
     weights /= weights.sum(axis=1, keepdims=True)
     dot = diagram.operation(2.95, 1.95, "·")
     cell = min(0.22, 1.1 / count)
-    first = diagram.grid(4.0, 1.95, scores, "q · k / √d", cell=cell, colour="encoder")
+    first = diagram.grid(4.0, 1.95, scores, "q · k / √C", cell=cell, colour="encoder")
     masked = np.where(lower, weights, np.nan)
     second = diagram.grid(5.85, 1.95, masked, "weights", cell=cell, colour="latent")
     times = diagram.operation(5.85, 0.7, "×")
@@ -712,8 +712,8 @@ def attention(tokens: str = "to be") -> Diagram:
     diagram.arrow(dot, first)
     diagram.arrow(first, second, "softmax")
     diagram.arrow(second, times)
-    diagram.arrow(value, times, "(B, T, d)", side="below")
-    diagram.arrow(times, output, "(B, T, d)", side="below")
+    diagram.arrow(value, times, name, side="below")
+    diagram.arrow(times, output, name, side="below")
     diagram.label(4.0, first.bottom[1] - 0.14, "(B, T, T), × is the mask", size=SMALL, color=GREY)
     return diagram
 

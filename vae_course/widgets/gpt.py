@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from vae_course.gpt import CharGPT, CharTokenizer
 
-LONGEST = 40  # characters of the prompt that are shown; more would be too small to read
+LONGEST = 28  # characters of the prompt that are shown; more would be too small to read
 BARS = 12  # characters whose probabilities are drawn
 
 
@@ -26,7 +26,7 @@ def gpt_explorer(
     model: CharGPT,
     tokenizer: CharTokenizer,
     *,
-    prompt: str = "ROMEO:\nWhat light through yonder",
+    prompt: str = "ROMEO:\nWhat light through",
     title: str = "what comes next, and where the model looks",
 ) -> Explorer:
     r"""The prompt in boxes shaded by attention, the next character's probabilities, the map.
@@ -159,7 +159,7 @@ class _Stage:
         axes.imshow(self.weights, cmap="Blues", vmin=0, vmax=0.6)
         self.row = axes.add_patch(_outline(-0.5, -0.5, len(self.text), 1))
         letters = [_glyph(character) for character in self.text]
-        size = 8 if len(letters) <= 20 else 6 if len(letters) <= 32 else 5
+        size = 8 if len(letters) <= 22 else 7
         axes.set_xticks(range(len(letters)), letters, size=size, family="monospace")
         axes.set_yticks(range(len(letters)), letters, size=size, family="monospace")
         axes.tick_params(length=0)
