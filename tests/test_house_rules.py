@@ -198,6 +198,8 @@ BREAKS = [
      "own text"),
     (output.no_library_reprs, shown(7, **{"text/plain": "<object at 0x7f00aa00bb00>"}), "own text"),
     (output.no_library_reprs, shown(7, **{"text/html": '<table class="dataframe">'}), "own text"),
+    (output.no_bare_history, shown(7, **{"text/plain": "History(4 epochs; last: loss 0.1)"}),
+     "shows a History"),
     (output.no_machine_path, source(8, "4", "4  # as in /home/me/course"), "/home/me"),
     (output.no_machine_path, outputs(7, stdout("wrote C:\\Users\\me\n")), "Users"),
     (output.no_machine_path, source(9, "$x$", "see /tmp/x"), "/tmp/x"),

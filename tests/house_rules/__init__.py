@@ -27,6 +27,7 @@ RULES = (
     output_rules.first_screen_has_a_picture,
     output_rules.no_widgets_stored,
     output_rules.no_library_reprs,
+    output_rules.no_bare_history,
     output_rules.no_machine_path,
     output_rules.no_registry_host,
     output_rules.stored_form,

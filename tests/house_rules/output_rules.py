@@ -101,6 +101,15 @@ def no_library_reprs(notebook: Notebook) -> Iterator[str]:
                 )
 
 
+def no_bare_history(notebook: Notebook) -> Iterator[str]:
+    """A training that ends a cell shows its History, whose numbers differ from CPU to CPU."""
+    for cell in notebook.code:
+        if "nbval-ignore-output" in cell.tags:
+            continue
+        if any(data.get("text/plain", "").startswith("History(") for data in cell.data):
+            yield f"{cell} shows a History; end the training with a semicolon, or assign it"
+
+
 def no_machine_path(notebook: Notebook) -> Iterator[str]:
     """No absolute path: it tells of one machine and breaks on the next."""
     for cell in notebook.cells:
