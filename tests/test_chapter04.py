@@ -330,6 +330,14 @@ def test_no_draw_of_inputs_rejects_the_reference(name):
     assert_passes(name, checks.exercise(name).reference, range(100))
 
 
+def test_every_draw_of_monte_carlo_kl_has_estimates_of_both_signs():
+    """Else an absolute value at the end is right on some draws and wrong on others."""
+    exercise = checks.exercise("monte_carlo_kl")
+    for seed in range(300):
+        estimates = exercise.reference(*exercise.inputs(draw.case(seed)))
+        assert estimates.min() < -1e-2 and estimates.max() > 1e-2
+
+
 # ----------------------------------------------------------------------------- the explorers
 
 

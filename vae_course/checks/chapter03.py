@@ -31,6 +31,7 @@ def _codes(g):
 
 
 _REPEATS = 600  # how often each row is drawn
+_CALLS = 200  # how often all rows are, where they share one draw
 
 
 def _observe_sampling(function, args):
@@ -55,10 +56,13 @@ def _observe_sampling(function, args):
     images = bool((spread > 1e-3).any())
     if images:
         dimensions = bool((standard[..., 0] - standard[..., 1]).abs().max() > 1e-2)
-    else:  # one draw for the whole batch: only its pattern over rows and calls is no accident
+    else:  # one draw for the whole batch: its pattern over rows, and its size over many calls
         ratio = first / second
         dimensions = bool((ratio[:, 0] / ratio[:, 1] - 1).abs().max() > 1e-2)
-        spread = noise[0].abs() / noise[0].abs().log().mean(dim=0).exp()
+        pattern = noise[0].abs() / noise[0].abs().log().mean(dim=0).exp()
+        often = [function(*(row.clone() for row in rows)).detach() for _ in range(_CALLS)]
+        size = ((torch.stack(often) - mean) / std).square().mean().sqrt()
+        spread = pattern * size
     inner_half = float((standard.abs() < 0.6745).float().mean())
     overall = float((noise - average).square().mean().sqrt())
     calls = bool((first - second).abs().max() > 1e-3)
