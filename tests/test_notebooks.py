@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from house_rules import RULES, Notebook, code_rules, notation_rules, output_rules, text_rules
+from vae_course import checks
 from vae_course.admin.notebooks import find_notebooks, read_notebook
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -40,6 +41,17 @@ def test_size(path):
     """A guide, not a rule: what is longer is told as a warning."""
     if over := text_rules.over_the_guide(Notebook(path, read_notebook(path))):
         warnings.warn(f"{path.stem} is long: {', '.join(over)}", stacklevel=1)
+
+
+CHALLENGE = re.compile(r'checks\.challenge\("(\w+)", \w+\);?')
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_stored_task_of_a_challenge_is_the_one_that_is_set(path, capsys):
+    for cell in Notebook(path, read_notebook(path)).code:
+        if (found := CHALLENGE.search(cell.source)) and cell.outputs:
+            checks.challenge(found[1], None)
+            assert "".join(output["text"] for output in cell.outputs) == capsys.readouterr().out
 
 
 def test_there_are_notebooks():
