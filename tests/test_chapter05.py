@@ -16,7 +16,7 @@ from vae_course.models import VAE, ConditionalVAE
 from vae_course.widgets import class_explorer, training_explorer
 from vae_course.widgets.training import sheet
 
-NOTEBOOK = "05_vae_training"
+NOTEBOOK, COMPANION = "05_vae_training", "05b_how_good_is_it"
 
 NAMES = ["bernoulli_nll", "negative_elbo", "iwae_bound", "sample_prior"]
 
@@ -419,8 +419,19 @@ def test_training_explorer_shows_the_epoch_and_says_its_terms():
     pictures = [explorer.picture(epoch=epoch) for epoch in range(5)]
     assert len(set(pictures)) == 5 and explorer.picture(epoch=2) == pictures[2]
     words = explorer.words(epoch=3)
-    assert "reconstruction 105.0 + KL 106.0 = −ELBO 104.0" in words and "train 103.0" in words
+    assert "reconstruction 105.0 + KL 106.0 = −ELBO 104.0" in words and "training 103.0" in words
+    assert "Test images: recon" in words
     assert "Before training" in explorer.words()
+
+
+def test_training_explorer_prefers_validation_images():
+    history = a_history()
+    for row in history.rows:
+        row |= {name.replace("test", "validation"): 50.0 for name in list(row) if "test_" in name}
+    samples = drawn(5, 12, 1, 28, 28).sigmoid()
+    assert "Validation images: reconstruction 50.0" in training_explorer(history, samples).words(
+        epoch=2
+    )
 
 
 def test_training_explorer_works_without_copies_and_wants_one_snapshot_more_than_epochs():
@@ -475,7 +486,7 @@ def test_sheet_lays_images_out_row_by_row():
 
 # ------------------------------------------------------------- the notebook's own functions
 
-NETWORK = ("make_encoder", "SamplingLayer", "make_decoder", "ConvVAE")
+NETWORK = ("make_encoder", "make_decoder", "ConvVAE")
 
 
 def test_notebook_s_network_is_the_package_s():
@@ -493,6 +504,7 @@ def test_notebook_s_network_is_the_package_s():
 
 def test_notebook_s_loss_is_the_package_s():
     own = definitions(NOTEBOOK, "vae_loss").vae_loss
+    own.__globals__["negative_elbo"] = checks.exercise("negative_elbo").reference
     torch.manual_seed(1)
     model, image = VAE.conv(5, channels=4), torch.rand(7, 1, 28, 28)
     torch.manual_seed(2)
@@ -503,23 +515,57 @@ def test_notebook_s_loss_is_the_package_s():
     torch.testing.assert_close(terms["kl"], losses.gaussian_kl(mean, log_var).mean())
 
 
-def test_notebook_s_log_weights_give_the_package_s_bound():
-    own = definitions(NOTEBOOK, "log_weights").log_weights
+def test_companion_s_log_weights_give_the_package_s_bound():
+    own = definitions(COMPANION, "log_weights").log_weights
     torch.manual_seed(1)
     model, image = VAE.dense(3, hidden=8), torch.rand(5, 1, 28, 28)
     torch.manual_seed(0)
-    bound = losses.iwae_bound(own(model, image, 4000))
+    code = metrics.latent_codes(model, image)
+    bound = losses.iwae_bound(own(model, image, *code, 4000))
     expected = metrics.importance_bound(model, image, samples=4000, seed=1)
     assert (bound - expected).abs().max() < 0.05
-    one = own(model, image, 4000).mean(dim=0)
-    assert (bound >= one - 1e-4).all()
+    assert (bound >= own(model, image, *code, 4000).mean(dim=0) - 1e-4).all()
+
+
+def linear_model(width=0.5):
+    r"""Two pixels with logits that hang on one latent each: posterior and ELBO factorise."""
+    model = VAE(nn.Flatten(), nn.Flatten(), latent_dim=2)
+    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(2, 4))
+    model.decoder = nn.Sequential(nn.Linear(2, 2), nn.Unflatten(1, (1, 1, 2)))
+    with torch.no_grad():
+        for layer in (model.encoder[1], model.decoder[0]):
+            layer.weight.zero_(), layer.bias.zero_()
+        model.decoder[0].weight.copy_(6 * torch.eye(2))
+    return model
+
+
+def test_refined_clouds_leave_no_amortisation_gap_and_the_model_as_it_was():
+    own = definitions(COMPANION, "refined", "gaps", "log_weights")
+    own.gaps.__globals__["iwae_bound"] = losses.iwae_bound
+    torch.manual_seed(0)
+    model, image = linear_model(), torch.tensor([[1.0, 0.0], [0.0, 0.0]]).view(2, 1, 1, 2)
+    before = [p.clone() for p in model.parameters()]
+    nll, amortisation, family = own.gaps(model, image)  # the encoder says N(0, I) to all
+    assert (amortisation > 0.4).all() and (family > 0).all()
+    exact = torch.full((2,), 2 * math.log(2))  # p(x) is a quarter, by symmetry
+    torch.testing.assert_close(nll - amortisation - family, exact, atol=0.08, rtol=0)
+    assert all(map(torch.equal, before, model.parameters()))
+    mean, log_var = own.refined(model, image)
+    assert mean[0, 0] > 0.3 and mean[0, 1] < -0.3 and (log_var < -0.3).all()
 
 
 def test_notebook_s_label_is_the_package_s():
     writer = ConditionalVAE.dense(4, classes=10, hidden=8)
-    own = definitions(NOTEBOOK, "with_label", "names", "images", "DATASET").with_label
+    wanted = ("with_label", "LabelSeeingVAE", "names", "images", "DATASET")
+    own = definitions(NOTEBOOK, *wanted)
     latent, label = drawn(3, 4), torch.tensor([0, 7, 9])
-    assert torch.equal(own(latent, label, 10), writer.decoder_input(latent, label))
+    assert torch.equal(own.with_label(latent, label, 10), writer.decoder_input(latent, label))
+    layers = nn.Linear(784 + 10, 2 * 4), writer.decoder
+    seeing = own.LabelSeeingVAE(*layers, latent_dim=4, classes=10)
+    image = torch.rand(3, 1, 28, 28)
+    assert [part.shape for part in seeing(image, label)[1:]] == [(3, 4), (3, 4)]
+    one, other = seeing.encode(image, label), seeing.encode(image, 9 - label)
+    assert not torch.equal(one[0], other[0]), "its encoder looks at the label"
 
 
 def test_notebook_s_manifold_puts_the_inverse_of_the_distribution_function_on_its_axes():
@@ -536,25 +582,21 @@ def test_notebook_s_manifold_puts_the_inverse_of_the_distribution_function_on_it
     torch.testing.assert_close(page[0::28, 0], shares.flip(0))  # z₂ from bottom to top
 
 
-def test_notebook_s_gaussian_loss_has_its_best_width_at_the_rms_error():
-    own = definitions(NOTEBOOK, "GaussianVAE", "gaussian_loss", "LATENT_DIM", "HIDDEN")
-    torch.manual_seed(1)
-    model, image = own.GaussianVAE(), torch.rand(64, 1, 28, 28)
+def test_best_width_of_a_gaussian_is_the_rms_error():
+    model = VAE.dense(3, hidden=8, likelihood=losses.Gaussian("learned"))
+    output, image = drawn(64, 1, 28, 28), drawn(64, 1, 28, 28, seed=1)
+    rms = (output - image).square().mean().sqrt().item()
 
-    def loss_at(std):
+    def nll_at(std):
         with torch.no_grad():
-            model.log_std.fill_(math.log(std))
-        torch.manual_seed(2)
-        return {key: value.item() for key, value in own.gaussian_loss(model, image).items()}
+            model.likelihood.log_std.fill_(math.log(std))
+        return model.likelihood.nll(output, image).mean().item()
 
-    rms = math.sqrt(loss_at(0.3)["mse"])
-    best = loss_at(rms)["loss"]
-    assert best < loss_at(0.95 * rms)["loss"] and best < loss_at(1.05 * rms)["loss"]
-    assert not own.GaussianVAE(0.1).log_std.requires_grad
+    assert nll_at(rms) < nll_at(0.97 * rms) and nll_at(rms) < nll_at(1.03 * rms)
 
 
-def test_notebook_s_sigmas_are_those_of_the_reductions():
-    own = definitions(NOTEBOOK, "sigma_of", "PIXELS", "images", "DATASET", "LATENT_DIM").sigma_of
+def test_companion_s_sigmas_are_those_of_the_reductions():
+    own = definitions(COMPANION, "sigma_of", "LATENT_DIM").sigma_of
     squares, kl, pixels = 37.0, 11.0, 784
     per_image = squares / pixels + kl
     weights = {
@@ -565,3 +607,21 @@ def test_notebook_s_sigmas_are_those_of_the_reductions():
     }
     for name, loss in weights.items():
         assert squares / (2 * own[name] ** 2) + kl == pytest.approx(loss), name
+
+
+# ------------------------------------------------------------------------------ the challenge
+
+
+def test_challenge_measures_the_test_digits_and_says_what_kind_of_loss_it_is():
+    torch.manual_seed(0)
+    model = VAE.dense(4, hidden=8)
+    found = checks.challenge("05", model)
+    assert found.status == "not yet" and 400 < found.score < 700
+    assert "room for more training" in found.where
+    assert checks.challenge("05", model).score == found.score
+
+
+def test_challenge_refuses_another_likelihood():
+    model = VAE.dense(4, hidden=8, likelihood=losses.Gaussian(0.1))
+    assert "Gaussian" in checks.challenge("05", model).where
+    assert checks.challenge("05").status == "task"

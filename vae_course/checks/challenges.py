@@ -39,7 +39,7 @@ _WIDTH = 78
 class Challenge:
     r"""What is asked of a chapter's model.
 
-    measure(model) → the score, or (score, where the model where); it is called without gradients,
+    measure(model) → the score, or (score, where the model loses); it is called without gradients,
     with the model in evaluation mode. `challenge` does everything else.
     """
 
@@ -288,6 +288,39 @@ def _chapter04(model):
     else:
         where = "the nats are well spent: what is left is the network and the training"
     return score, f"Reconstruction {reconstruction:.1f}, KL {kl:.2f}: {where}."
+
+
+# --- chapter 05 ---------------------------------------------------------------------------------
+
+BY_HEART = 12.0  # nats between training and test digits: more is overfitting
+
+
+@_challenge("05", target=113.0, unit="nats a test digit (−ELBO)", better="lower")
+def _chapter05(model):
+    r"""Train a VAE for at most three minutes on two cores, from nothing but the 4,000 training
+    digits of "mnist-5k" (those that you hold back for validation are some of them). It has what
+    the VAE of the chapter has: `encode`, `sampling`, and a `decoder` that returns logits; any
+    number of latents. Measured is the −ELBO on the 1,000 test digits, grey pixels read as
+    probabilities. The models that ship with the course don't count: they have seen those digits.
+    """
+    images = data.load_images("mnist-5k")
+    if not isinstance(likelihood := getattr(model, "likelihood", losses.Bernoulli()),
+                      losses.Bernoulli):  # fmt: skip
+        raise ValueError(
+            f"its likelihood is {type(likelihood).__name__}: nats of another likelihood can't be "
+            "compared; expected Bernoulli logits"
+        )
+    found = metrics.elbo(model, images.test_images, samples=3)
+    known = metrics.elbo(model, images.train_images[:1000], samples=3)
+    score, gap = found.total.mean(), (found.total.mean() - known.total.mean()).item()
+    where = (
+        "it has learnt them by heart" if gap > BY_HEART
+        else "there is room for more training, or for a wider network"
+    )  # fmt: skip
+    return score, (
+        f"Reconstruction {found.reconstruction.mean():.1f} + KL {found.kl.mean():.1f}. Training "
+        f"digits cost {gap:.1f} nats less: {where}."
+    )
 
 
 # --- chapter 06 ---------------------------------------------------------------------------------

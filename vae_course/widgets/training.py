@@ -30,14 +30,16 @@ def training_explorer(
 ) -> Explorer:
     r"""A slider over the epochs; the curves of −ELBO and KL, and what the model draws there.
 
-    history: a `training.History` whose loss logs "loss", "reconstruction" and "kl", with test
+    history: a `training.History` whose loss logs "loss", "reconstruction" and "kl", with
+        validation images, or else test images
     samples: one (N, 1, H, W) an epoch, decoded from the same latents, the first one before
         training: one more than the history has rows
-    originals, copies: test images (M, 1, H, W) and, as with samples, their reconstructions
+    originals, copies: images (M, 1, H, W) and, as with samples, their reconstructions
     Raises: ValueError if the number of snapshots does not fit the history.
     """
-    test, train, kl = (history[key] for key in ("test_loss", "train_loss", "test_kl"))
-    epochs = len(test)
+    part = "validation" if "validation_loss" in history.columns else "test"
+    held_out, kl, train = history[f"{part}_loss"], history[f"{part}_kl"], history["train_loss"]
+    epochs = len(held_out)
     for name, given in {"samples": samples, "copies": copies}.items():
         if given is not None and len(given) != epochs + 1:
             raise ValueError(
@@ -57,19 +59,19 @@ def training_explorer(
         left, right = figure.subfigures(1, 2, width_ratios=[1, 1.05])
         top, bottom = left.subplots(2, 1, sharex=True, height_ratios=[1.5, 1])
         steps = range(1, epochs + 1)
-        top.plot(steps, train, "--", color=PALETTE[1], label="train")
-        top.plot(steps, test, "-", color=PALETTE[0], label="test")
+        top.plot(steps, train, "-", color=PALETTE[0], label="training")
+        top.plot(steps, held_out, "--", color=PALETTE[1], label=part)
         top.set(ylabel="−ELBO (nats)", title="nats per image")
         top.legend()
         bottom.plot(steps, kl, "-", color=PALETTE[2])
-        bottom.set(xlabel="epoch", ylabel="test KL (nats)", xlim=(-0.4, epochs + 0.4))
+        bottom.set(xlabel="epoch", ylabel=f"{part} KL (nats)", xlim=(-0.4, epochs + 0.4))
         bottom.xaxis.set_major_locator(MaxNLocator(integer=True))
         lines = [ax.axvline(0, color="black", linewidth=1.2) for ax in (top, bottom)]
         dots = [ax.plot([], [], "o", color="black", markersize=6)[0] for ax in (top, bottom)]
         rows = [sheets] if copies is None else [sheets, pairs]
         heights = [len(row[0]) for row in rows]
         axes = np.atleast_1d(right.subplots(len(heights), 1, height_ratios=heights))
-        titles = ["samples, always from the same latents", "test images and their copies"]
+        titles = ["samples, always from the same latents", f"{part} images and their copies"]
         shown = []
         look = {"cmap": "gray", "vmin": 0, "vmax": 255, "interpolation": "nearest"}
         for ax, text, row in zip(axes, titles, rows, strict=False):
@@ -79,7 +81,7 @@ def training_explorer(
     live = LiveFigure(figure, [*lines, *dots, *shown])
 
     def draw(epoch: int) -> bytes:
-        for line, dot, values in zip(lines, dots, (test, kl), strict=True):
+        for line, dot, values in zip(lines, dots, (held_out, kl), strict=True):
             line.set_xdata([epoch, epoch])
             dot.set_data([[epoch], [values[epoch - 1]]] if epoch else [[], []])
         shown[0].set_data(sheets[epoch])
@@ -92,9 +94,9 @@ def training_explorer(
             return "Before training: the weights are random and so are the samples."
         row = history.rows[epoch - 1]
         return (
-            f"Test images: reconstruction {row['test_reconstruction']:.1f} + KL "
-            f"{row['test_kl']:.1f} = −ELBO {row['test_loss']:.1f} nats per image; "
-            f"train {row['train_loss']:.1f}."
+            f"{part.capitalize()} images: reconstruction {row[f'{part}_reconstruction']:.1f} + KL "
+            f"{row[f'{part}_kl']:.1f} = −ELBO {row[f'{part}_loss']:.1f} nats per image; "
+            f"training {row['train_loss']:.1f}."
         )
 
     return Explorer(title, {"epoch": Slider("epoch", 0, epochs, 0, 1, play=400)}, draw, describe)
