@@ -107,7 +107,7 @@ def no_bare_history(notebook: Notebook) -> Iterator[str]:
         if "nbval-ignore-output" in cell.tags:
             continue
         if any(data.get("text/plain", "").startswith("History(") for data in cell.data):
-            yield f"{cell} shows a History; end the training with a semicolon, or assign it"
+            yield f"{cell} shows a History; assign it: history = training.fit(…)"
 
 
 def no_machine_path(notebook: Notebook) -> Iterator[str]:
