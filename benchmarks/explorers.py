@@ -67,7 +67,8 @@ def anomaly():
     images, *_ = latent_space()
     odd = images.test_labels == 4
     scores = {"score": torch.randn(len(odd)) + odd}
-    return widgets.anomaly_explorer(scores, odd, images.test_images)
+    normal = {"score": torch.randn(450)}
+    return widgets.anomaly_explorer(scores, odd, images.test_images, set_on=normal)
 
 
 def ready_made(name: str):

@@ -662,7 +662,8 @@ def edit(attribute: str = "thicker") -> Diagram:
     direction = diagram.code(3.85, 1.7, values=[0.1, 0.9, 0.2, 0.1], vertical=False)
     diagram.label(4.35, 1.7, f'α · v, the direction "{attribute}"', ha="left")
     decoder = diagram.decoder(5.85, 0.85, width=1.0)
-    result = diagram.image(7.1, 0.85, _smooth(digit(), 1.5) ** 0.6, text="x̂", size=0.75)
+    thick = Image.fromarray((digit() * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(3))
+    result = diagram.image(7.1, 0.85, _smooth(np.asarray(thick) / 255, 0.7), text="x̂", size=0.75)
     for one, other in itertools.pairwise((image, encoder, code, plus, changed, decoder, result)):
         diagram.arrow(one, other)
     diagram.arrow(direction, plus)

@@ -22,7 +22,12 @@ _ROWS = {
 
 
 def anomaly_explorer(
-    scores: Mapping[str, object], is_anomaly, images, *, allowed: int = 10
+    scores: Mapping[str, object],
+    is_anomaly,
+    images,
+    *,
+    set_on: Mapping[str, object],
+    allowed: int = 10,
 ) -> Explorer:
     r"""A slider for the false alarms that you allow; histogram, confusion matrix, and the digits.
 
@@ -30,8 +35,10 @@ def anomaly_explorer(
     are shown: those for which it was a close call.
 
     scores: name → (N,), high where suspicious; is_anomaly: (N,) bool; images: (N, 1, H, W)
-    allowed: false alarms at first, in % of the normal digits
-    Raises: ValueError if the lengths differ or one of the two kinds is missing.
+    set_on: name → (M,), the same scores of *other* normal images: they set the threshold
+    allowed: false alarms at first, in % of those normal images
+    Raises: ValueError if the lengths differ, one of the two kinds is missing, or `set_on` lacks a
+        score.
     """
     truth = as_array(is_anomaly).astype(bool)
     pixels = checked_pixels(as_array(images), clip=False)
@@ -42,6 +49,9 @@ def anomaly_explorer(
             f"{len(pixels)} images, {truth.sum()} anomalies of {len(truth)}, scores of length "
             f"{[len(v) for v in values.values()]}; expected one length, and both kinds"
         )
+    if missing := [name for name in values if name not in set_on]:
+        raise ValueError(f"set_on lacks {missing}; it holds {list(set_on)}")
+    normal = {name: as_array(set_on[name]).astype(float) for name in values}
     size = pixels.shape[1]
     edges = {name: np.linspace(*np.quantile(v, [0.0, 0.995]), 41) for name, v in values.items()}
 
@@ -81,7 +91,7 @@ def anomaly_explorer(
 
     def state(score: str, allowed: int):
         found = values[score]
-        threshold = float(np.quantile(found[~truth], 1 - allowed / 100))
+        threshold = float(np.quantile(normal[score], 1 - allowed / 100))
         flagged = found > threshold
         table = np.array([[(kind & ~flagged).sum(), (kind & flagged).sum()]
                           for kind in (~truth, truth)])  # fmt: skip
@@ -120,8 +130,8 @@ def anomaly_explorer(
         precision = f"{caught / (caught + alarms):.0%}" if caught + alarms else "none"
         return (
             f"Threshold {threshold:.4g}. Of {caught + missed} anomalies {caught} are caught and "
-            f"{missed} missed; of {passed + alarms} normal digits {alarms} are flagged. Of all "
-            f"flagged digits {precision} are anomalies."
+            f"{missed} missed; of {passed + alarms} normal digits {alarms} are flagged, where "
+            f"{allowed} % were allowed. Of all flagged digits {precision} are anomalies."
         )
 
     controls = {
