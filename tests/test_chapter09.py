@@ -1,10 +1,13 @@
-"""Chapter 09: its exercises agree with the package, and wrong answers are named."""
+"""Chapter 09: exercises, the patients of the clinic, the explorer, the challenge."""
+
+import functools
 
 import pytest
 import torch
 
 from check_tools import assert_both_named, assert_helped, assert_passes
-from vae_course import checks, clinic, data, losses, models
+from vae_course import checks, clinic, data, losses, models, widgets
+from vae_course.clinic import patients
 
 # ---------------------------------------------- the references and the package's functions
 
@@ -126,3 +129,70 @@ def test_wrong_in_another_way_is_helped(name, wrong, words):
 )
 def test_two_mistakes_at_once_are_both_named(name, first, second):
     assert_both_named(name, first, second)
+
+
+# ------------------------------------------------------------------------------ the clinic
+
+admit = functools.cache(patients.admit)
+
+
+@pytest.mark.parametrize("illness", patients.ILLNESSES)
+def test_the_clinic_names_every_patient(illness):
+    patient = admit(illness)
+    report = patient.examine()
+    if not patient.finding:
+        assert not report.severe
+    elif patient.finding == "learning-rate-high":  # how it ends is a matter of luck
+        assert {patient.finding, "collapse", "dead-units"} & set(report.names)
+    else:
+        assert patient.finding in report.names
+
+
+def test_a_patient_shows_pictures_and_unknown_ones_are_refused():
+    shown = admit("pixels normalised").pictures(5)
+    assert [tuple(images.shape) for images in shown.values()] == [(5, 1, 14, 14)] * 3
+    assert shown["test images"].min() >= 0 and shown["test images"].max() <= 1
+    with pytest.raises(ValueError, match="pixels normalised"):
+        patients.admit("a cold")
+
+
+@pytest.fixture(scope="module")
+def explorer():
+    chosen = ["no noise", "nothing", "pixels normalised"]
+    return widgets.diagnosis_explorer([admit(illness) for illness in chosen])
+
+
+def test_the_explorer_keeps_its_secret_until_the_guess_is_right(explorer):
+    for guess in ("not yet", "pixels normalised"):
+        words = explorer.words(patient=1, guess=guess)
+        assert "no noise" not in words.replace(f"your diagnosis: {guess}", "")
+    assert "It is not: nothing." in explorer.words(patient=1, guess="nothing")
+    found = explorer.words(patient=1, guess="no noise")
+    assert "Right: no noise." in found and "z = mean" in found and "nothing is drawn" in found
+    assert "It is: pixels normalised." in explorer.words(patient=3, guess="tell me")
+    guesses = ("not yet", "nothing")
+    assert len({explorer.picture(patient=p, guess=g) for p in (1, 2) for g in guesses}) == 4
+    assert explorer.picture(patient=1) == explorer.picture(patient=1)
+
+
+def test_the_explorer_wants_different_patients():
+    with pytest.raises(ValueError, match="two or more"):
+        widgets.diagnosis_explorer([admit("nothing"), admit("nothing")])
+
+
+# --------------------------------------------------------------------------- the challenge
+
+
+def test_the_challenge_counts_the_bits_that_are_saved():
+    torch.manual_seed(0)
+    shape = {"image_shape": (3, 24, 24)}
+    untrained = models.VAE.conv(4, channels=8, **shape, likelihood=losses.Gaussian("learned"))
+    found = checks.challenge("09", untrained)
+    assert not found.passed and found.score < 0  # at sigma = 1 it is worse than the levels alone
+    images = torch.rand(30, 3, 24, 24).mul(255).round() / 255
+    flat = checks.challenge("09", (untrained, images))
+    assert flat.score != found.score and "bits a value" in str(flat)
+    logistic = losses.DiscretizedLogistic()
+    assert checks.challenge("09", models.VAE.conv(4, **shape, likelihood=logistic)).score < 0
+    refused = checks.challenge("09", models.VAE.conv(4, **shape))
+    assert refused.status == "error" and "Bernoulli" in str(refused)

@@ -15,6 +15,7 @@ measures a trained model and returns the score, alone or with a sentence on wher
 """
 
 import inspect
+import math
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -448,6 +449,59 @@ def _refuse_a_look_ahead(model: Any, given: Tensor, vocabulary: int) -> None:
         )
     if (model(changed) - logits)[0, :-1].abs().max() > 1e-3:
         raise ValueError("another last character moves earlier predictions: it reads the future")
+
+
+# --- chapter 09 ---------------------------------------------------------------------------------
+
+
+@_challenge("09", target=0.25, unit="bits saved for each of a test picture's values",
+            better="higher")  # fmt: skip
+def _chapter09(model):
+    r"""Train a VAE of colour pictures in at most three minutes: those of data.load_patches(size=24,
+    images=1500), or your own. It is judged by what it saves: bits a value (8 bits each, 3 × 24 × 24
+    of them in a bundled picture) on test pictures, against somebody who knows only how often each
+    level occurs in each channel of them.
+
+    With your own pictures hand in both: checks.challenge("09", (model, own.test_images)). The
+    likelihood is one of photographs: Gaussian (with any σ), or the discretised logistic."""
+    images = None
+    if isinstance(model, tuple):
+        model, images = model
+    model.eval()
+    if images is None:
+        images = data.load_patches(size=24, images=1500).test_images
+    likelihood = getattr(model, "likelihood", None)
+    if not isinstance(likelihood, losses.Gaussian | losses.DiscretizedLogistic):
+        raise ValueError(
+            f"the likelihood is {type(likelihood).__name__}; expected losses.Gaussian or "
+            "losses.DiscretizedLogistic: another one gives no bits of an 8-bit picture"
+        )
+    reconstruction, kl = (part.mean().item() for part in model.elbo_terms(images))
+    values = images[0].numel()
+    if isinstance(likelihood, losses.Gaussian):  # a density: a level is 1/255 wide
+        reconstruction += values * math.log(255)
+    bits = (reconstruction + kl) / (values * math.log(2))
+    known = _entropy_of_levels(images)
+    share = kl / (values * math.log(2) * bits)
+    error = (model.reconstruct(images) - images).square().mean().sqrt().item()
+    where = (
+        f"{bits:.3f} bits a value; knowing the levels alone takes {known:.3f}. The code takes "
+        f"{share:.1%} of them; reconstructions are off by {error:.3f} (root mean square), "
+    )
+    spread = images.std(dim=0).mean().item()
+    if error > 0.5 * spread:
+        advice = "much: more passes or a larger code will help most."
+    else:
+        advice = "little: what is left is texture, which wants a σ for each value."
+    return known - bits, where + advice
+
+
+def _entropy_of_levels(images: Tensor) -> float:
+    r"""Bits a value for one who knows the histogram of each channel's 256 levels."""
+    levels = (images * 255).round().long().transpose(0, 1).flatten(start_dim=1)  # (C, …)
+    shares = torch.stack([channel.bincount(minlength=256) for channel in levels]).double()
+    shares = shares / shares.sum(dim=1, keepdim=True)
+    return -(shares * shares.clamp(min=1e-30).log2()).sum(dim=1).mean().item()
 
 
 # --- chapter 10 ---------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ r"""The clinic: what is wrong with a trained VAE, measured on the model itself.
     report.save("report.html")
 
 The model may be the course's or anyone's: its parts are found by trying (`recognise`), or described
-by three functions (`describe`). The loss is read from its values (`audit`).
+by three functions (`describe`). The loss is read from its values (`audit`). `clinic.patients` holds
+sick trainings to practise on.
 """
 
 from vae_course.clinic.audit import Audit, audit

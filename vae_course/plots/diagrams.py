@@ -46,6 +46,7 @@ __all__ = [
     "edit",
     "elbo",
     "gan",
+    "illnesses",
     "latent_diffusion",
     "quantisation",
     "stamp",
@@ -604,6 +605,33 @@ def vae() -> Diagram:
         diagram.gradient(start, (node.right[0], node.y - 0.1), offset=0)
         end = (encoder.right[0], encoder.y + up - 0.1)
         diagram.gradient((node.left[0], node.y - 0.1), end, offset=0)
+    return diagram
+
+
+def illnesses() -> Diagram:
+    r"""Chapter 09: from files to samples, with the five places where a VAE falls ill."""
+    diagram = Diagram(8.2, 3.1)
+    y = 1.65
+    files = diagram.box(0.6, y, "files", width=0.7, height=0.6)
+    image = diagram.image(1.75, y, size=0.7)
+    encoder = diagram.encoder(2.95, y, width=1.0)
+    cloud = diagram.cloud(4.2, y, "q(z|x)", width=1.1, height=1.0)
+    noise = diagram.noise(4.2, y + 0.92)
+    decoder = diagram.decoder(5.5, y, width=1.0)
+    copy = diagram.image(6.75, y, _smooth(digit()), size=0.7)
+    loss = diagram.loss(4.2, 0.45, "−log p(x|z) + KL", width=1.6)
+    step = diagram.box(1.75, 0.45, "one step", width=0.9, height=0.4)
+    for start, end in ((files, image), (image, encoder), (encoder, cloud), (noise, cloud),
+                       (cloud, decoder), (decoder, copy), (cloud, loss)):  # fmt: skip
+        diagram.arrow(start, end)
+    diagram.arrow(copy.bottom, loss.right, via=[(6.75, 0.45)])
+    diagram.gradient(loss, step)
+    marks = (
+        (1.2, 2.5, "1  pixels"), (5.15, 2.6, "2  noise"), (6.75, 2.5, "3  outputs"),
+        (5.75, 0.72, "4  sums and means"), (1.75, 0.95, "5  steps and images"),
+    )  # fmt: skip
+    for x, height, text in marks:
+        diagram.label(x, height, text, color=COLOURS["gradient"], weight="bold")
     return diagram
 
 

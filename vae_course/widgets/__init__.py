@@ -12,6 +12,7 @@ from vae_course.widgets._drawing import LiveFigure, house_figure
 from vae_course.widgets.anomaly import anomaly_explorer
 from vae_course.widgets.blender import blend_explorer
 from vae_course.widgets.codes import codes_explorer
+from vae_course.widgets.diagnosis import diagnosis_explorer
 from vae_course.widgets.gan import two_generators_explorer
 from vae_course.widgets.gpt import gpt_explorer
 from vae_course.widgets.kl import elbo_gap_explorer, kl_explorer
@@ -35,6 +36,7 @@ __all__ = [
     "blend_explorer",
     "class_explorer",
     "codes_explorer",
+    "diagnosis_explorer",
     "elbo_gap_explorer",
     "gpt_explorer",
     "house_figure",
