@@ -753,7 +753,7 @@ def quantisation() -> Diagram:
     image = diagram.image(0.5, 1.4, text="x", size=0.7)
     encoder = diagram.encoder(1.7, 1.4, width=1.0)
     before = diagram.code(2.85, 1.4, "z")
-    book = diagram.codebook(3.95, 1.4, "codebook (K, D)", chosen=2)
+    book = diagram.codebook(3.95, 1.4, "codebook (K, C)", chosen=2)
     after = diagram.code(4.95, 1.4, "e₂", values=[0.7, 0.35, 0.5], colour="codebook")
     decoder = diagram.decoder(6.0, 1.4, width=1.0)
     copy = diagram.image(7.05, 1.4, _smooth(digit()), text="x̂", size=0.6)
