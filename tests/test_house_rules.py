@@ -226,6 +226,7 @@ BREAKS = [
     (text.links_lead_through_the_course, source(14, "01_tripling", "02_tripling"), "01_tripling"),
     (text.links_resolve, source(0, "README.md", "READYOU.md"), "leads nowhere"),
     (text.links_resolve, source(0, "#the-notation-table", "#The-notation-table"), "no heading"),
+    (text.links_resolve, source(9, "#One", "#1-·-One"), "another anchor elsewhere"),
     (text.links_resolve, source(9, "curve.png", "bend.png"), "leads nowhere"),
     (text.links_resolve, source(0, "(curve.png", "(bend.png"), "leads nowhere"),
     (text.links_resolve, source(9, "#One", "#Two"), "no heading"),

@@ -148,7 +148,7 @@ class Diffusion(nn.Module):
             raise ValueError(f"predicts is {predicts!r}; expected 'v' or 'noise'")
         self.network, self.shape, self.predicts = network, tuple(shape), predicts
         alpha_bar = cosine_schedule(steps) if alpha_bar is None else alpha_bar
-        self.register_buffer("alpha_bar", alpha_bar.double(), persistent=False)  # (T + 1,)
+        self.alpha_bar = alpha_bar.double().cpu()  # (T + 1,): no buffer, MPS has no doubles
 
     @classmethod
     def unet(cls, *, channels: int = 32, steps: int = 1000, image_shape=(1, 28, 28)) -> Diffusion:
@@ -159,6 +159,10 @@ class Diffusion(nn.Module):
     @property
     def steps(self) -> int:
         return len(self.alpha_bar) - 1
+
+    def left(self, t: Tensor) -> Tensor:
+        r"""ᾱ_t, in doubles on the CPU: (B,) int64 on any device → (B,)."""
+        return self.alpha_bar[t.cpu()]
 
     def predict(
         self, noisy: Tensor, t: Tensor, label: Tensor | None = None, *, guidance: float = 0.0
@@ -174,7 +178,7 @@ class Diffusion(nn.Module):
             output = output + guidance * (output - self.network(noisy, time, None))
         if self.predicts == "noise":
             return output
-        return noise_from_v(noisy, output, self.alpha_bar[t])
+        return noise_from_v(noisy, output, self.left(t))
 
     def loss(self, image: Tensor, label: Tensor | None = None, *, drop: float = 0.1) -> Tensor:
         r"""Squared error of the prediction at a random time, a mean over everything: ().
@@ -186,7 +190,7 @@ class Diffusion(nn.Module):
         even = (torch.randperm(len(image)) + torch.rand(len(image))) / len(image)  # (B,)
         t = (even * self.steps).long().to(image.device) + 1  # (B,)
         noise = torch.randn_like(image)
-        left = self.alpha_bar[t]
+        left = self.left(t)
         noisy = noised(image, noise, left)
         if label is not None and drop:
             hidden = torch.rand(len(label), device=label.device) < drop
@@ -199,9 +203,9 @@ class Diffusion(nn.Module):
 
     def terms(self, image: Tensor, t: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
         r"""The ELBO's term of time t > 1 with this noise, in nats: (B, …), (B,), (B, …) → (B,)."""
-        now, before = self.alpha_bar[t], self.alpha_bar[t - 1]
+        now, before = self.left(t), self.left(t - 1)
         predicted = self.predict(noised(image, noise, now), t, label)
-        error = (predicted - noise).double().square().flatten(start_dim=1).sum(dim=1)  # (B,)
+        error = (predicted - noise).cpu().double().square().flatten(start_dim=1).sum(dim=1)  # (B,)
         return diffusion_kl(1 - now / before, now, before, error)
 
     def first_term(
@@ -214,13 +218,14 @@ class Diffusion(nn.Module):
         Source: Ho et al. 2020, equation 13.
         """
         t = torch.ones(len(image), dtype=torch.long, device=image.device)
-        left = self.alpha_bar[t]
+        left = self.left(t)
         noisy = noised(image, noise, left)
-        mean = image_from_noise(noisy, self.predict(noisy, t, label), left).double()
+        mean = image_from_noise(noisy, self.predict(noisy, t, label), left).cpu().double()
+        image = image.cpu().double()
         std, half = ((1 - left[0]) / left[0]).sqrt(), 1 / (levels - 1)
         gaussian = torch.distributions.Normal(mean, std)
-        above = torch.where(image > 1 - half, 1.0, gaussian.cdf(image.double() + half))
-        below = torch.where(image < half - 1, 0.0, gaussian.cdf(image.double() - half))
+        above = torch.where(image > 1 - half, 1.0, gaussian.cdf(image + half))
+        below = torch.where(image < half - 1, 0.0, gaussian.cdf(image - half))
         return -(above - below).clamp(min=1e-12).log().flatten(start_dim=1).sum(dim=1)
 
     @torch.no_grad()
@@ -234,13 +239,13 @@ class Diffusion(nn.Module):
         ancestral: new noise at each step, as the chain has it; else DDIM, which needs none.
         after_step(t, x, guess): sees every step, and the clean picture guessed there.
         """
-        device = self.alpha_bar.device
+        device = next((p.device for p in self.parameters()), self.alpha_bar.device)
         x = torch.randn(count, *self.shape, generator=generator).to(device)
         times = torch.linspace(self.steps, 0, steps + 1).round().long().tolist()
         for now, then in itertools.pairwise(times):
             t = torch.full((count,), now, device=device)
             noise = self.predict(x, t, label, guidance=guidance)
-            left, left_then = self.alpha_bar[t], self.alpha_bar[t - t + then]
+            left, left_then = self.left(t), self.left(t - t + then)
             if after_step is not None:
                 after_step(now, x, image_from_noise(x, noise, left))
             if ancestral and then:
@@ -279,7 +284,7 @@ def bound(
     all times is estimated without bias.
     """
     count, middle_terms = len(image), model.steps - 1
-    middle = torch.zeros(count, dtype=torch.float64, device=image.device)
+    middle = torch.zeros(count, dtype=torch.float64)
     for part in range(draws):
         place = (part + torch.rand(count, generator=generator)) / draws  # (B,) in 0 … 1
         t = (place * middle_terms).long().clamp(max=middle_terms - 1).to(image.device) + 2
@@ -287,7 +292,7 @@ def bound(
         middle += model.terms(image, t, noise, label) * (middle_terms / draws)
     noise = torch.randn(image.shape, generator=generator).to(image.device)
     return Bound(
-        end_kl(image.double(), model.alpha_bar[-1]), middle,
+        end_kl(image.cpu().double(), model.alpha_bar[-1]), middle,
         model.first_term(image, noise, label, levels=levels),
     )  # fmt: skip
 

@@ -14,7 +14,15 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from vae_course import require
-from vae_course.losses import Bernoulli, Likelihood, Table, gaussian_kl, likelihood_of
+from vae_course.losses import (
+    Bernoulli,
+    Likelihood,
+    Table,
+    gaussian_kl,
+    gaussian_kl_between,
+    gaussian_log_prob,
+    likelihood_of,
+)
 
 IMAGE_SHAPE = (1, 28, 28)
 
@@ -371,13 +379,174 @@ class ConditionalVAE(VAE):
         return self.output(latent, label), mean, log_var
 
 
+class ResidualConv(nn.Module):
+    r"""Two 3 × 3 convolutions beside a shortcut; at first nothing is added: (B, C, H, W) → same."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.second = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.silu(self.first(F.silu(x))))
+
+
+class TwoLevelVAE(nn.Module):
+    r"""A VAE with two layers of latents: z₂ → z₁ → x.
+
+    The generative chain is p(z₂) p(z₁ | z₂) p(x | z₁) with p(z₂) = N(0, I); the encoder goes the
+    same way down, q(z₂ | x) q(z₁ | x, z₂). Every part is a diagonal Gaussian, so both KLs are
+    exact given a draw of what lies above.
+
+    features: (B, …) → (B, F); upper: (B, F) → (B, 2 D₂); lower: (B, F + D₂) → (B, 2 D₁);
+    prior: (B, D₂) → (B, 2 D₁); decoder: (B, D₁) → (B, …), what `likelihood` reads.
+    Source: Sønderby et al. 2016, with two layers.
+    """
+
+    def __init__(
+        self, features: nn.Module, upper: nn.Module, lower: nn.Module, prior: nn.Module,
+        decoder: nn.Module, *, latent_dims: tuple[int, int],
+        likelihood: Likelihood | None = None, image_shape: Sequence[int] | None = None,
+    ):  # fmt: skip
+        super().__init__()
+        self.features, self.upper, self.lower = features, upper, lower
+        self.prior, self.decoder = prior, decoder
+        self.sampling = GaussianSampling()
+        self.likelihood = Bernoulli() if likelihood is None else likelihood
+        self.latent_dims = tuple(latent_dims)  # D₁, D₂
+        self.image_shape = image_shape and tuple(image_shape)
+
+    @classmethod
+    def dense(
+        cls, latent_dims: tuple[int, int] = (20, 2), *, hidden: int = 400, image_shape=IMAGE_SHAPE
+    ) -> "TwoLevelVAE":
+        lower, upper = latent_dims
+        return cls(
+            nn.Sequential(dense_encoder(hidden, hidden=hidden, image_shape=image_shape), nn.ReLU()),
+            nn.Linear(hidden, 2 * upper),
+            nn.Linear(hidden + upper, 2 * lower),
+            nn.Sequential(*_relu_layers(upper, hidden, 1), nn.Linear(hidden, 2 * lower)),
+            dense_decoder(lower, hidden=hidden, image_shape=image_shape),
+            latent_dims=latent_dims, image_shape=image_shape,
+        )  # fmt: skip
+
+    @classmethod
+    def conv(
+        cls, latent_dims: tuple[int, int] = (32, 16), *, channels: int = 32, hidden: int = 256
+    ) -> "TwoLevelVAE":
+        r"""For images of 28 × 28: convolutions up to z₁, dense layers between z₁ and z₂."""
+        lower, upper = latent_dims
+        wide, flat = 2 * channels, 2 * channels * 7 * 7
+        return cls(
+            nn.Sequential(
+                nn.Conv2d(1, channels, kernel_size=4, stride=2, padding=1),  # (B, C, 14, 14)
+                nn.SiLU(),
+                nn.Conv2d(channels, wide, kernel_size=4, stride=2, padding=1),  # (B, 2C, 7, 7)
+                ResidualConv(wide), nn.SiLU(), nn.Flatten(),
+            ),
+            nn.Sequential(nn.Linear(flat, hidden), nn.SiLU(), nn.Linear(hidden, 2 * upper)),
+            nn.Linear(flat + upper, 2 * lower),
+            nn.Sequential(nn.Linear(upper, hidden), nn.SiLU(), nn.Linear(hidden, 2 * lower)),
+            nn.Sequential(
+                nn.Linear(lower, flat), nn.Unflatten(1, (wide, 7, 7)), ResidualConv(wide),
+                nn.SiLU(),
+                nn.ConvTranspose2d(wide, channels, 4, stride=2, padding=1),  # (B, C, 14, 14)
+                nn.SiLU(),
+                nn.ConvTranspose2d(channels, 1, 4, stride=2, padding=1),  # (B, 1, 28, 28)
+            ),
+            latent_dims=latent_dims, image_shape=IMAGE_SHAPE,
+        )  # fmt: skip
+
+    def encode_upper(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        r"""The image's features (B, F), and mean and log-variance of q(z₂ | x), (B, D₂) each."""
+        require.image_of(self.image_shape, image)
+        features = self.features(image)
+        return features, *_two_halves(self.upper(features))
+
+    def encode_lower(self, features: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Mean and log-variance of q(z₁ | x, z₂), (B, D₁) each."""
+        return _two_halves(self.lower(torch.cat([features, z2.to(features.dtype)], dim=1)))
+
+    def prior_of_lower(self, z2: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Mean and log-variance of p(z₁ | z₂), (B, D₁) each."""
+        return _two_halves(self.prior(z2))
+
+    def decode(self, z1: Tensor) -> Tensor:
+        r"""What is shown of lower latents (B, D₁): pixels in [0, 1]."""
+        return self.likelihood.mean(self.decoder(z1))
+
+    def reconstruct(self, image: Tensor) -> Tensor:
+        r"""Images after the way through the middle of both their codes: the same shape."""
+        features, z2, _ = self.encode_upper(image)
+        z1, _ = self.encode_lower(features, z2)
+        return self.decode(z1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        r"""The decoder's output (B, …), and the KL of the lower and of the upper layer, (B,) nats.
+
+        −ELBO is −log p(x | z₁) + KL(q(z₁ | x, z₂) ‖ p(z₁ | z₂)) + KL(q(z₂ | x) ‖ p(z₂)).
+        """
+        features, mean2, log_var2 = self.encode_upper(image)
+        z2 = self.sampling(mean2, log_var2)  # (B, D₂)
+        mean1, log_var1 = self.encode_lower(features, z2)
+        z1 = self.sampling(mean1, log_var1)  # (B, D₁)
+        lower = gaussian_kl_between(mean1, log_var1, *self.prior_of_lower(z2))
+        return self.decoder(z1), lower, gaussian_kl(mean2, log_var2)
+
+    def elbo_terms(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Reconstruction, and the KLs of both layers together: (B,) and (B,) nats."""
+        output, lower, upper = self(image)
+        return self.likelihood.nll(output, image), lower + upper
+
+    def log_weights(self, image: Tensor, samples: int) -> Tensor:
+        r"""log p(x, z₁, z₂) − log q(z₁, z₂ | x) of `samples` draws: (B, …) → (S, B)."""
+        parts = self.encode_upper(image)
+        features, mean2, log_var2 = (part.repeat(samples, 1) for part in parts)  # (S · B, …)
+        z2 = self.sampling(mean2, log_var2)
+        mean1, log_var1 = self.encode_lower(features, z2)
+        z1 = self.sampling(mean1, log_var1)
+        zero = torch.zeros_like(z2)
+        prior = gaussian_log_prob(z2, zero, zero) + gaussian_log_prob(z1, *self.prior_of_lower(z2))
+        posterior = gaussian_log_prob(z2, mean2, log_var2) + gaussian_log_prob(z1, mean1, log_var1)
+        repeated = image.repeat(samples, *[1] * (image.dim() - 1))
+        nll = self.likelihood.nll(self.decoder(z1), repeated)
+        return (prior - nll - posterior).view(samples, -1)
+
+    @torch.no_grad()
+    def sample(
+        self, count: int, *, z2: Tensor | None = None, noise: bool = False,
+        generator: Generator | None = None,
+    ) -> Tensor:  # fmt: skip
+        r"""New images: z₂ (count, D₂) from N(0, I) unless given, z₁ from p(z₁ | z₂), decoded.
+
+        noise: draw the pixels too, instead of showing their mean
+        """
+        require.count(count=count)
+        require.generator(generator)
+        if z2 is None:
+            z2 = torch.randn(count, self.latent_dims[1], generator=generator)
+        mean, log_var = self.prior_of_lower(z2.to(next(self.parameters()).device))
+        draw = torch.randn(mean.shape, generator=generator).to(mean.device)
+        output = self.decoder(mean + torch.exp(0.5 * log_var) * draw)
+        return self.likelihood.sample(output, generator) if noise else self.likelihood.mean(output)
+
+
+def _two_halves(both: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Mean and log-variance out of one output, in float32 or finer: (B, 2 D) → (B, D) each."""
+    return require.common_floats(*both.chunk(2, dim=1))
+
+
 def build_vae(
     kind: str, *, latent_dim: int, width: int, image_shape: Sequence[int] = IMAGE_SHAPE,
     likelihood: str | Sequence[str] = "bernoulli", classes: int = 10, layers: int = 1,
-) -> VAE:  # fmt: skip
+    upper_dim: int = 16,
+) -> "VAE | TwoLevelVAE":  # fmt: skip
     r"""A VAE by the name it has on the command line and on model cards.
 
-    kind: "conv-vae", "dense-vae", "conditional-vae" (convolutional), "table-vae" or "paper-vae"
+    kind: "conv-vae", "dense-vae", "conditional-vae" (convolutional), "table-vae", "two-level-vae"
+        or "paper-vae"
     width: channels of the first convolution, or hidden units; layers: hidden ones of a "dense-vae"
     likelihood: as `losses.likelihood_of` reads it; of a table, one text a column
     Raises: ValueError if there is no such kind.
@@ -391,6 +560,8 @@ def build_vae(
         return VAE.conv(latent_dim, channels=width, **about)
     if kind == "conditional-vae":
         return ConditionalVAE.conv(latent_dim, channels=width, classes=classes, **about)
+    if kind == "two-level-vae":
+        return TwoLevelVAE.conv((latent_dim, upper_dim), channels=width)
     if kind == "paper-vae" and (latent_dim, width) == (50, 200):
         return VAE.paper()
     raise ValueError(f"there is no {kind!r} with {latent_dim} latents and width {width}")

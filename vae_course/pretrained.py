@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_course.files import DataError, package_data, write_whole
-from vae_course.training import History, count_parameters
+from vae_course.training import History
 
 if TYPE_CHECKING:
     from vae_course.gan import Generator
@@ -54,7 +54,7 @@ def save(
     card = {
         "kind": kind or type(model).__name__,
         "architecture": dict(architecture or {}),
-        "parameters": count_parameters(model),
+        "parameters": sum(p.numel() for p in model.parameters()),  # frozen ones too
         "weights": {"dtype": dtype, "bytes": len(content)},
         **more,
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
@@ -189,7 +189,8 @@ def _latent_diffusion(card: dict) -> nn.Module:
 
 
 BUILDERS: dict[str, Callable[[dict], nn.Module]] = {
-    "VAE": _vae, "ConditionalVAE": _vae, "Generator": _generator, "CharGPT": _gpt,
+    "VAE": _vae, "ConditionalVAE": _vae, "TwoLevelVAE": _vae, "Generator": _generator,
+    "CharGPT": _gpt,
     "VQVAE": _vqvae, "Diffusion": _diffusion, "LatentDiffusion": _latent_diffusion,
 }  # fmt: skip
 

@@ -110,6 +110,8 @@ def _problem(target: str, notebook: Notebook) -> str:
         return "leads nowhere; paths are relative to the notebook"
     if not parts.fragment:
         return ""
+    if re.search(r"[^\w-]", parts.fragment, re.ASCII):
+        return "works in JupyterLab alone: headings with other signs have another anchor elsewhere"
     known = notebook.markdown if not parts.path else _markdown_cells(path)
     anchors = {anchor for cell in known for anchor in _anchors(cell, path)}
     return "" if unquote(parts.fragment) in anchors else "names no heading there"

@@ -4,11 +4,12 @@ import contextlib
 import math
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from property_tools import WHOLE, Covers, call, dtypes, ones, refused, seeds, tensors
 
@@ -151,6 +152,79 @@ def test_files_that_do_not_ship_are_named(name):
             data.package_data(f"no-such-folder/{name}")
     for wrong in (None, 5, ["pretrained"], b"pretrained"):
         refused(data.package_data, wrong)
+
+
+@covers("Column", "TableData")
+@given(
+    st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=6),
+    st.floats(-50, 50),
+    st.floats(0.1, 20),
+    st.data(),
+)
+def test_a_table_comes_back_in_its_own_units(values, mean, std, source):
+    codes = source.draw(st.lists(st.integers(0, 2), min_size=len(values), max_size=len(values)))
+    columns = (
+        data.Column("height", "number", mean=mean, std=std),
+        data.Column("kind", "category", categories=("a", "b", "ü")),
+        data.Column("legs", "count"),
+    )
+    number = (torch.tensor(values) - mean) / std
+    rows = torch.stack([number, torch.tensor(codes).float(), torch.tensor(codes).float()], dim=1)
+    none, labels = rows[:0], torch.zeros(len(rows), dtype=torch.long)
+    table = data.TableData(
+        "made", rows, none, none, labels, labels[:0], labels[:0], columns, ("one",), "here"
+    )
+    back = table.restore(rows)
+    assert np.allclose(back["height"], values, atol=1e-2)
+    assert [("a", "b", "ü").index(name) for name in back["kind"]] == codes == list(back["legs"])
+    refused(table.restore, rows[:, :2], words=r"expected \(N, 3\)")
+
+
+@covers("load_array")
+@settings(max_examples=20)
+@given(st.integers(8, 12), st.integers(8, 12), st.sampled_from([1, 3]), seeds)
+def test_an_array_s_pixels_come_through_each_once(height, width, channels, seed):
+    pixels = np.random.RandomState(seed % 2**32).randint(0, 256, (20, height, width, channels))
+    mine = data.load_array(pixels.astype(np.uint8), seed=seed % 1000, layout="channels last")
+    parts = [getattr(mine, f"{part}_images") for part in ("train", "validation", "test")]
+    assert mine.image_shape == (channels, height, width) and min(map(len, parts)) > 0
+    found = (torch.cat(parts) * 255).round().long().flatten(1)
+    sent = torch.from_numpy(pixels.transpose(0, 3, 1, 2)).reshape(20, -1)
+    assert Counter(map(tuple, found.tolist())) == Counter(map(tuple, sent.tolist()))
+
+
+@covers("load_patches", "write_patches", "load_folder")
+@settings(max_examples=5)
+@given(st.integers(8, 24), seeds)
+def test_patches_written_are_patches_read(size, seed):
+    made = data.load_patches(size=size, images=30, seed=seed)
+    assert made.image_shape == (3, size, size)
+    with TemporaryDirectory() as folder:
+        data.write_patches(Path(folder) / "mine", size=size, images=30, seed=seed)
+        read = data.load_folder(Path(folder) / "mine")
+    assert read.class_names == made.class_names
+    for part in ("train", "validation", "test"):
+        ours, theirs = (getattr(found, f"{part}_images") for found in (made, read))
+        assert sorted(ours.sum((1, 2, 3)).tolist()) == pytest.approx(
+            sorted(theirs.sum((1, 2, 3)).tolist())
+        )
+    refused(data.load_patches, size=65, words="expected 64 or less")
+    refused(data.write_patches, None)
+
+
+@covers("load_table", "load_table_example")
+@settings(max_examples=20)
+@given(st.integers(12, 40), seeds)
+def test_a_table_s_numbers_are_standardised_by_the_training_rows(count, seed):
+    random = np.random.RandomState(seed % 2**32)
+    sent = {"a": random.normal(5, 3, count), "b": random.normal(-200, 40, count)}
+    table = data.load_table(sent, seed=seed % 1000)
+    assert len(table.train_rows) + len(table.validation_rows) + len(table.test_rows) == count
+    assert table.train_rows.mean(dim=0).abs().max() < 1e-4
+    back = table.restore(torch.cat([table.train_rows, table.validation_rows, table.test_rows]))
+    assert sorted(back["b"]) == pytest.approx(sorted(sent["b"]), abs=1e-2)
+    wines = data.load_table_example(seed=seed % 1000)
+    assert len(wines.train_rows) + len(wines.validation_rows) + len(wines.test_rows) == 178
 
 
 def test_every_public_function_has_a_property_test():

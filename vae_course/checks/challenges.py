@@ -529,3 +529,26 @@ def _chapter10(model):
         f"{alive:.0f} letters are in use; the worst digit is {int(by_class.argmax())}, with an "
         f"error of {by_class.max():.4f}."
     )
+
+
+@_challenge(
+    "11", target=18.0, unit="Fréchet distance of 1,000 samples from the bundled digits",
+    better="lower",
+)  # fmt: skip
+def _chapter11(model):
+    r"""Learn where the codes of the shipped VAE lie, so that it writes digits.
+
+    model.sample(1000) must return pictures (1000, 1, 28, 28) with pixels in [0, 1]. Use
+    pretrained.load("vae-conv") and the training digits of data.load_images("mnist-5k"). N(0, I) is
+    at about 100; two minutes of training are enough.
+    """
+    images = data.load_images("mnist-5k")
+    samples = model.sample(1000).float()
+    if samples.shape != (1000, 1, 28, 28):
+        came = tuple(samples.shape)
+        raise ValueError(f"samples of shape {came} came; expected (1000, 1, 28, 28)")
+    real = torch.cat([images.train_images, images.test_images])
+    found = metrics.frechet_distance(real, samples.clamp(0, 1))
+    counts = metrics.class_histogram(samples.clamp(0, 1)).counts
+    least = int(counts.argmin())
+    return found.distance, f"Digit {least} is written least often, {counts[least]} times in 1,000."

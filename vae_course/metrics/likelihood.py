@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vae_course import require
 from vae_course.losses import Bernoulli, gaussian_kl, gaussian_log_prob
-from vae_course.models import VAE, ConditionalVAE, unwrap
+from vae_course.models import VAE, ConditionalVAE, TwoLevelVAE, unwrap
 from vae_course.training.core import evaluating
 from vae_course.training.source import on_model_device
 
@@ -76,6 +76,10 @@ def elbo(
     model, data = _labelled(model, images, labels)
     with evaluating(model, seed):
         for image, *label in _batches(data, batch_size):
+            if isinstance(model, TwoLevelVAE):
+                draws = [torch.stack(model.elbo_terms(image)) for _ in range(samples)]
+                parts.append(tuple(sum(draws) / samples))
+                continue
             mean, log_var = model.encode(image)  # (B, D)
             draws = [
                 _nll(model, model.sampling(mean, log_var), image, label) for _ in range(samples)
@@ -114,19 +118,21 @@ def importance_bound(
     bounds = []
     with evaluating(model, seed):
         for image, *label in _batches(data, max(1, rows // at_once)):
-            mean, log_var = model.encode(image)  # (B, D)
-            total = mean.new_full((len(image),), -math.inf)
+            posterior = () if isinstance(model, TwoLevelVAE) else model.encode(image)  # (B, D)
+            total = torch.full((len(image),), -math.inf, device=image.device)
             for start in range(0, samples, at_once):
                 count = min(at_once, samples - start)
-                weights = _log_weights(model, image, label, mean, log_var, count)  # (count, B)
+                weights = _log_weights(model, image, label, posterior, count)  # (count, B)
                 total = torch.logaddexp(total, torch.logsumexp(weights, dim=0))
             bounds.append(total - math.log(samples))
     return torch.cat(bounds)
 
 
-def _log_weights(model, image, label, mean, log_var, count) -> Tensor:
+def _log_weights(model, image, label, posterior, count) -> Tensor:
     r"""log p(x, z) − log q(z | x) for `count` draws of z an image: (count, B)."""
-    mean, log_var = (part.expand(count, *part.shape) for part in (mean, log_var))  # (count, B, D)
+    if isinstance(model, TwoLevelVAE):
+        return model.log_weights(image, count)
+    mean, log_var = (part.expand(count, *part.shape) for part in posterior)  # (count, B, D)
     latent = model.sampling(mean, log_var)
     zero = torch.zeros_like(mean)
     log_ratio = gaussian_log_prob(latent, zero, zero) - gaussian_log_prob(latent, mean, log_var)
@@ -212,7 +218,7 @@ def _labelled(model: VAE, images: Tensor, labels: Tensor | None) -> tuple[VAE, l
 def _ready(model: VAE, **data: Tensor | None) -> list[Tensor]:
     r"""Images (and labels) on the model's device. Raises: ValueError, TypeError."""
     images, *others = on_model_device(model, **data)
-    if not all(hasattr(model, part) for part in ("encode", "sampling", "decoder")):
+    if not all(hasattr(model, part) for part in ("sampling", "decoder")):
         came = require.kind(model)
         raise TypeError(f"model is {came}; expected a VAE, with encode, sampling, decoder")
     return [images, *others]

@@ -22,7 +22,7 @@ from types import ModuleType
 # Which file describes a model. Their names are known without loading torch.
 FAMILIES = {
     "conv-vae": "vae", "dense-vae": "vae", "conditional-vae": "vae", "paper-vae": "vae",
-    "table-vae": "vae", "gpt": "gpt", "vq-vae": "vq", "vq-prior": "vq",
+    "table-vae": "vae", "two-level-vae": "vae", "gpt": "gpt", "vq-vae": "vq", "vq-prior": "vq",
     "diffusion": "diffusion", "latent-diffusion": "diffusion",
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vae_course import losses, metrics
 from vae_course.data import Column, TableData, binarize
-from vae_course.models import IMAGE_SHAPE, VAE, ConditionalVAE, build_vae
+from vae_course.models import IMAGE_SHAPE, VAE, ConditionalVAE, TwoLevelVAE, build_vae
 from vae_course.runs import setting, trained
 from vae_course.runs.images import Images, up_and_down
 from vae_course.training import History
@@ -31,6 +31,7 @@ class Settings:
     epochs: int = setting(200, "passes over the images")
     samples: int = setting(1, "K: 1 trains the ELBO, more the importance-weighted bound")
     latent_dim: int = setting(20, "dimensions of z")
+    upper_dim: int = setting(16, "dimensions of the upper z of two-level-vae")
     width: int = setting(32, "channels of the first convolution, or hidden units of dense-vae")
     layers: int = setting(1, "hidden ones of dense-vae")
     likelihood: str = setting("bernoulli", "of the pixels: bernoulli, gaussian:learned, logistic …")
@@ -39,6 +40,7 @@ class Settings:
     optimizer: str = setting("adam", "muon needs torch 2.9", choices=("adam", "muon"))
     binarized: bool = setting(False, "black or white pixels, drawn anew in each epoch")
     precision: str = setting("float32", "of matrix products", choices=("float32", "bfloat16"))
+    store: str = setting("float32", "dtype of the stored weights", choices=("float32", "float16"))
     importance_samples: int = setting(100, "of the bound on log p(x) measured at the end")
 
     def __post_init__(self):
@@ -50,6 +52,10 @@ class Settings:
 DEFAULTS = {
     "conv-vae": {},
     "conditional-vae": {},
+    "two-level-vae": {
+        "latent_dim": 32, "epochs": 80, "learning_rate": 2e-3, "binarized": True,
+        "precision": "bfloat16", "store": "float16", "importance_samples": 100,
+    },
     "dense-vae": {"width": 400},
     "table-vae": {"width": 128, "latent_dim": 8, "batch_size": 32},
     # The protocol of Burda et al. 2016, trained in larger batches with a faster optimizer.
@@ -72,6 +78,8 @@ class Objective(nn.Module):
         r"""Batch averages in nats: image (B, 1, 28, 28), label (B,) → loss, reconstruction, kl."""
         image = binarize(image) if self.binarized else image
         count = self.samples
+        if isinstance(self.vae, TwoLevelVAE):
+            return self._two_levels(image)
         given = [label] if isinstance(self.vae, ConditionalVAE) else []
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.half):
             mean, log_var = self.vae.encode(image)  # (B, D)
@@ -92,6 +100,15 @@ class Objective(nn.Module):
             posterior = losses.gaussian_log_prob(latent, wide_mean, wide_log_var)
             loss = -losses.iwae_bound(prior - posterior - nll)  # (B,)
         return {"loss": loss.mean(), "reconstruction": nll.mean(), "kl": kl.mean()}
+
+    def _two_levels(self, image: Tensor) -> dict[str, Tensor]:
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.half):
+            output, lower, upper = self.vae(image)
+        nll = self.vae.likelihood.nll(output.float(), image)  # (B,)
+        return {
+            "loss": (nll + lower + upper).mean(), "reconstruction": nll.mean(),
+            "kl": (lower + upper).mean(), "kl_upper": upper.mean(),
+        }  # fmt: skip
 
 
 class Task:
@@ -124,6 +141,7 @@ class Task:
             return made | {"likelihood": [column_likelihood(column) for column in data.columns]}
         more = {
             "image_shape": (data.image_shape, IMAGE_SHAPE), "layers": (settings.layers, 1),
+            "upper_dim": (settings.upper_dim, 16),
             "likelihood": (settings.likelihood, "bernoulli"),
         }  # fmt: skip
         if settings.model == "conditional-vae":
@@ -149,6 +167,7 @@ class Task:
     def card(self) -> dict[str, object]:
         return {"architecture": self.architecture, "data": self.images.card}
 
+    @torch.no_grad()
     def measured(self) -> dict[str, object]:
         settings, vae, images = self.settings, self.model, self.images.test
         pixels = f"likelihood {self.architecture.get('likelihood', 'bernoulli, of grey pixels')}"
@@ -160,7 +179,11 @@ class Task:
         found = metrics.elbo(vae, images, labels=labels)
         samples = settings.importance_samples
         bound = metrics.importance_bound(vae, images, samples=samples, labels=labels)
-        active = metrics.active_units(metrics.latent_codes(vae, images)[0])
+        if isinstance(vae, TwoLevelVAE):
+            codes = torch.cat([vae.encode_upper(part)[1] for part in images.split(500)])
+        else:
+            codes = metrics.latent_codes(vae, images)[0]
+        active = metrics.active_units(codes)
         numbers = {
             "negative_elbo": found.total, "reconstruction": found.reconstruction, "kl": found.kl,
             f"negative_importance_bound_{samples}": -bound,

@@ -13,6 +13,7 @@ from vae_course.widgets.anomaly import anomaly_explorer
 from vae_course.widgets.blender import blend_explorer
 from vae_course.widgets.codes import codes_explorer
 from vae_course.widgets.diagnosis import diagnosis_explorer
+from vae_course.widgets.diffusion import diffusion_explorer
 from vae_course.widgets.gan import two_generators_explorer
 from vae_course.widgets.gpt import gpt_explorer
 from vae_course.widgets.kl import elbo_gap_explorer, kl_explorer
@@ -37,6 +38,7 @@ __all__ = [
     "class_explorer",
     "codes_explorer",
     "diagnosis_explorer",
+    "diffusion_explorer",
     "elbo_gap_explorer",
     "gpt_explorer",
     "house_figure",

@@ -1,0 +1,137 @@
+"""Notebook 11: right answers in other styles pass its checks; two levels, a chain, an explorer."""
+
+import csv
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from vae_course import checks, diffusion, metrics, pretrained, widgets
+from vae_course.files import package_data
+from vae_course.models import TwoLevelVAE
+
+
+def noised_by_hand(image, noise, alpha_bar):
+    rows = [a.sqrt() * x + (1 - a).sqrt() * n for x, n, a in zip(image, noise, alpha_bar)]
+    return torch.stack(rows)
+
+
+def noised_in_numpy(image, noise, alpha_bar):
+    a = alpha_bar.double().numpy().reshape(-1, *[1] * (image.dim() - 1))
+    return torch.from_numpy(np.sqrt(a) * image.double().numpy() + np.sqrt(1 - a) * noise.numpy())
+
+
+def kl_from_two_gaussians(beta, alpha_bar, alpha_bar_before, noise_error):
+    std = (beta * (1 - alpha_bar_before) / (1 - alpha_bar)).sqrt()
+    shift = beta / ((1 - beta) * (1 - alpha_bar)).sqrt() * noise_error.sqrt()
+    normal = torch.distributions.Normal
+    return torch.distributions.kl_divergence(normal(shift, std), normal(0 * shift, std))
+
+
+def step_in_one_line(noisy, e, now, then):
+    now, then = (a.reshape(len(a), *[1] * (noisy.ndim - 1)) for a in (now, then))
+    return (then / now) ** 0.5 * (noisy - (1 - now) ** 0.5 * e) + (1 - then) ** 0.5 * e
+
+
+def step_by_noised(noisy, predicted_noise, alpha_bar, alpha_bar_next):
+    clean = diffusion.image_from_noise(noisy, predicted_noise, alpha_bar)
+    return noised_by_hand(clean, predicted_noise, alpha_bar_next)
+
+
+RIGHT = {
+    "noised": [diffusion.noised, noised_by_hand, noised_in_numpy],
+    "diffusion_kl": [
+        diffusion.diffusion_kl,
+        kl_from_two_gaussians,
+        lambda b, a, c, e: e * b / (2 * (1 - b) * (1 - c)),
+    ],
+    "ddim_step": [diffusion.ddim_step, step_in_one_line, step_by_noised],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "function"), [(name, f) for name, each in RIGHT.items() for f in each]
+)
+def test_right_answers_in_other_styles_pass(name, function):
+    for seed in range(20):
+        verdict = checks.check(name, function, seed=seed)
+        assert verdict.passed, verdict
+
+
+def test_all_exercises_of_the_chapter_have_right_answers_here():
+    assert {exercise.name for exercise in checks.exercises(11)} == RIGHT.keys()
+
+
+@pytest.fixture(scope="module")
+def two_levels():
+    torch.manual_seed(0)
+    return TwoLevelVAE.dense((4, 2), hidden=16).eval()
+
+
+def test_the_bound_of_two_levels_is_the_average_of_its_weights(two_levels):
+    image = torch.rand(3, 1, 28, 28)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        weights = two_levels.log_weights(image, 4000)  # (S, B): log p(x, z) − log q(z | x)
+        parts = [sum(two_levels.elbo_terms(image)) for _ in range(1000)]
+    error = weights.std(dim=0) / math.sqrt(4000)
+    assert (weights.mean(dim=0) + torch.stack(parts).mean(dim=0)).abs().max() < 6 * error.max()
+    found = metrics.elbo(two_levels, image, samples=200)
+    bound = metrics.importance_bound(two_levels, image, samples=500)
+    assert (bound > -found.total - 0.1).all()  # more samples, a tighter bound
+
+
+def test_what_is_above_decides_what_is_below(two_levels):
+    samples = two_levels.sample(5, z2=torch.zeros(5, 2))
+    assert samples.shape == (5, 1, 28, 28) and samples.min() >= 0 and samples.max() <= 1
+    pixels = two_levels.sample(2, noise=True, generator=torch.Generator().manual_seed(0))
+    assert set(pixels.unique().tolist()) <= {0.0, 1.0}
+    with pytest.raises(ValueError, match="1, 28, 28"):
+        two_levels(torch.rand(2, 1, 27, 27))
+
+
+def test_the_upper_kl_is_zero_where_it_says_nothing(two_levels):
+    with torch.no_grad():
+        silent = TwoLevelVAE.dense((4, 2), hidden=16)
+        silent.upper.weight.zero_()
+        silent.upper.bias.zero_()
+        _, lower, upper = silent(torch.rand(3, 1, 28, 28))
+    assert upper.abs().max() < 1e-6 and (lower > 0).all()
+
+
+@pytest.fixture(scope="module")
+def explorer():
+    model, _ = pretrained.load("diffusion")
+    return widgets.diffusion_explorer(model, names=list("0123456789"), steps=5)
+
+
+def test_time_runs_from_noise_to_a_digit(explorer):
+    assert "t = 1000 of 1000: 0%" in explorer.words(done=0)
+    end = explorer.words(done=5)
+    assert "t = 0 of 1000: 100%" in end and "by 0.00" in end
+    assert explorer.picture(done=0) != explorer.picture(done=5)
+    assert explorer.picture(done=5, guidance=4.0) != explorer.picture(done=5, guidance=0.0)
+
+
+def test_what_the_cards_say_of_the_samples():
+    with open(package_data("runs/shipped-samples.csv"), encoding="utf-8") as file:
+        table = {row["model"]: row for row in csv.DictReader(file)}
+    floor = float(table["latent-diffusion"]["frechet_distance_real"])
+    assert float(table["latent-diffusion"]["frechet_distance"]) < 3 * floor
+    _, card = pretrained.load("two-level-vae")
+    found = card["measured"]
+    key = next(key for key in found if key.startswith("negative_importance_bound"))
+    assert found[key]["mean"] < found["negative_elbo"]["mean"] < 95
+
+
+def test_the_challenge_measures_samples():
+    model, _ = pretrained.load("latent-diffusion")
+
+    class ClassByClass:
+        def sample(self, count):
+            return model.sample(count, label=torch.arange(count) % 10, steps=10)
+
+    assert checks.challenge("11", ClassByClass()).passed
+    wrong = checks.challenge("11", type("Flat", (), {"sample": lambda self, n: torch.rand(n, 3)})())
+    assert wrong.status == "error" and "expected (1000, 1, 28, 28)" in str(wrong)
