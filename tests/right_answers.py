@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from scipy import special, stats
 from torch import distributions as D
 
-from vae_course import gan
+from vae_course import diffusion, gan, vq
 
 array = lambda t: t.detach().double().numpy()  # noqa: E731
 back = torch.from_numpy
@@ -631,6 +631,57 @@ def audit_sklearn(loss_value, reconstruction, kl):
     return torch.tensor(fit.coef_[1] / fit.coef_[0])
 
 
+def nearest_by_loop(vectors, codebook):
+    return torch.tensor([int((codebook - v).square().sum(dim=1).argmin()) for v in vectors])
+
+
+def nearest_in_numpy(vectors, codebook):
+    v, e = vectors.numpy().astype(np.float64), codebook.numpy().astype(np.float64)
+    return torch.from_numpy(((v[:, None] - e[None]) ** 2).sum(-1).argmin(axis=1))
+
+
+class Through(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, latent, quantized):
+        return quantized.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None
+
+
+def perplexity_in_numpy(indices, size):
+    share = np.bincount(indices.numpy().ravel(), minlength=size) / indices.numel()
+    return float(np.exp(-(share[share > 0] * np.log(share[share > 0])).sum()))
+
+
+def noised_by_hand(image, noise, alpha_bar):
+    rows = [a.sqrt() * x + (1 - a).sqrt() * n for x, n, a in zip(image, noise, alpha_bar)]
+    return torch.stack(rows)
+
+
+def noised_in_numpy(image, noise, alpha_bar):
+    a = alpha_bar.double().numpy().reshape(-1, *[1] * (image.dim() - 1))
+    return torch.from_numpy(np.sqrt(a) * image.double().numpy() + np.sqrt(1 - a) * noise.numpy())
+
+
+def kl_from_two_gaussians(beta, alpha_bar, alpha_bar_before, noise_error):
+    std = (beta * (1 - alpha_bar_before) / (1 - alpha_bar)).sqrt()
+    shift = beta / ((1 - beta) * (1 - alpha_bar)).sqrt() * noise_error.sqrt()
+    normal = torch.distributions.Normal
+    return torch.distributions.kl_divergence(normal(shift, std), normal(0 * shift, std))
+
+
+def step_in_one_line(noisy, e, now, then):
+    now, then = (a.reshape(len(a), *[1] * (noisy.ndim - 1)) for a in (now, then))
+    return (then / now) ** 0.5 * (noisy - (1 - now) ** 0.5 * e) + (1 - then) ** 0.5 * e
+
+
+def step_by_noised(noisy, predicted_noise, alpha_bar, alpha_bar_next):
+    clean = diffusion.image_from_noise(noisy, predicted_noise, alpha_bar)
+    return noised_by_hand(clean, predicted_noise, alpha_bar_next)
+
+
 RIGHT = {
     "mse_per_image": (mse_numpy, mse_loops, mse_from_gaussians),
     "pca_reconstruct": (pca_numpy, pca_sklearn, pca_power_iteration),
@@ -670,4 +721,29 @@ RIGHT = {
     "gaussian_nll": (gaussian_by_distributions, gaussian_by_torch, gaussian_by_precision),
     "standardize": (standardize_numpy, standardize_by_columns, standardize_masked_fill),
     "audit": (audit_numpy, audit_covariances, audit_sklearn),
+    "nearest_code": (vq.nearest_code, nearest_by_loop, nearest_in_numpy),
+    "straight_through": (
+        vq.straight_through,
+        Through.apply,
+        lambda latent, quantized: quantized.detach() - latent.detach() + latent,
+    ),
+    "codebook_perplexity": (
+        vq.codebook_perplexity,
+        perplexity_in_numpy,
+        lambda indices, size: torch.distributions.Categorical(
+            torch.bincount(indices.flatten(), minlength=size).double()
+        ).entropy().exp(),
+    ),
+    "commitment_loss": (
+        vq.commitment_loss,
+        lambda z, e: torch.nn.functional.mse_loss(z, e.detach()),
+        lambda z, e: ((z.double() - e.detach()) ** 2).sum() / z.numel(),
+    ),
+    "noised": (diffusion.noised, noised_by_hand, noised_in_numpy),
+    "diffusion_kl": (
+        diffusion.diffusion_kl,
+        kl_from_two_gaussians,
+        lambda b, a, c, e: e * b / (2 * (1 - b) * (1 - c)),
+    ),
+    "ddim_step": (diffusion.ddim_step, step_in_one_line, step_by_noised),
 }

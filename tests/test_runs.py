@@ -64,6 +64,7 @@ def finished(tmp_path_factory):
 def test_a_run_leaves_weights_card_log_and_checkpoint(finished):
     assert {file.name for file in finished.iterdir()} == {
         "model.safetensors", "model.json", "log.csv", "checkpoint.safetensors",
+        "report.html", "samples.png", "reconstructions.png",
     }  # fmt: skip
     model, card = pretrained.load_vae(finished / "model.safetensors")
     assert isinstance(model, models.VAE) and not model.training and model.latent_dim == 3
@@ -321,7 +322,8 @@ def test_each_model_shows_its_own_options(model, capsys):
         cli.main(["train", "--model", model, "--help"])
     shown = capsys.readouterr().out
     assert "--learning-rate" in shown and "(default:" in shown
-    assert ("--heads" in shown) == (model == "gpt")
+    assert ("--heads" in shown) == (model in ("gpt", "vq-vae", "vq-prior"))
+    assert ("--block-size" in shown) == (model == "gpt")
 
 
 def test_presets():

@@ -144,9 +144,10 @@ def text_files(root: Path) -> Iterator[Path]:
 
 
 def _places(address: str) -> re.Pattern[bytes]:
-    """Where an address stands: on GitHub, in links of Colab and viewers, as a published site."""
+    """Where an address stands: on GitHub, in links of Colab, Binder, viewers, on a site."""
     owner, name = (re.escape(part).encode() for part in address.split("/")[-2:])
-    github = rb"(?P<before>\bgithub(?:usercontent)?(?:\.com)?/)" + owner + rb"/" + name
+    hosts = rb"github(?:usercontent)?(?:\.com)?|mybinder\.org/v2/gh"
+    github = rb"(?P<before>\b(?:" + hosts + rb")/)" + owner + rb"/" + name
     site = rb"(?P<site>\b" + owner + rb"\.github\.io/)" + name
     return re.compile(rb"(?:" + github + rb"|" + site + rb")" + _END)
 
@@ -174,6 +175,8 @@ def _restamped(content: bytes, old: str, new: str, was: set[str], branch: str) -
     for before in sorted(was - {branch}):
         link = here + rb"/(?:blob|tree)/)" + re.escape(before.encode()) + rb"(?=/)"
         content = re.sub(link, lambda found: found[1] + branch.encode(), content)
+        binder = rb"(mybinder\.org/v2/gh/" + re.escape(place) + rb"/)" + re.escape(before.encode())
+        content = re.sub(binder + rb"(?=[?/])", lambda m: m[1] + branch.encode(), content)
         install = rb"(?<=git\+https://)" + here + rb")" + re.escape(_at(before)) + _ALONE
         content = re.sub(install, lambda found: found[1] + _at(branch), content)
     return content
