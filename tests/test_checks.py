@@ -458,6 +458,39 @@ def test_slip_nobody_listed_gets_a_useful_hint(wrong, words):
     assert found.status == "wrong" and words in found.hint, found.hint
 
 
+def test_an_answer_that_is_drawn_is_told_so_and_not_given_a_pattern():
+    def sampled(mean, log_var):
+        std = (0.5 * log_var).exp()
+        noise = torch.randn_like(std)
+        return 0.5 * ((mean + std * noise).square() - noise.square() - log_var).sum(dim=1)
+
+    def counted(mean, log_var, calls=[]):  # noqa: B006
+        calls.append(0)
+        return KL.reference(mean, log_var) + len(calls)
+
+    for wrong in (sampled, counted):
+        found = verdict("gaussian_kl", wrong)
+        assert found.mistake == "differs-between-calls" and "Two calls" in found.hint, found
+
+
+def test_a_model_left_in_another_mode_is_told():
+    def switches(model, clean, noisy):
+        model.eval()
+        return (model(noisy) - clean).square().mean()
+
+    found = verdict("denoising_loss", switches)
+    assert found.mistake == "switches-the-mode" and "model" in found.hint, found
+
+
+def test_a_nan_of_the_observer_is_not_taken_for_one_of_the_function(monkeypatch):
+    exercise = checks.exercise("reparameterize")
+    name = "noise-with-gradient-only"  # a fixed point elsewhere: no spread to divide by
+    wrong = exercise.wrong(name)
+    monkeypatch.setattr(exercise, "mistakes", [m for m in exercise.mistakes if m.name != name])
+    found = checks.judge(exercise, wrong)
+    assert found.mistake == "noise-differs-between-images", found
+
+
 def test_the_printed_catalogue_is_in_step():
     docs = Path(__file__).parents[1] / "docs"
     maker = runpy.run_path(str(docs / "make_mistakes.py"))

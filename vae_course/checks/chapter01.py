@@ -181,6 +181,14 @@ def _a_model_and_images(g):
     return _Restorer(g, clean[0].numel()), clean, noisy
 
 
+def _both_restored(model, clean, noisy):
+    return denoising_loss(model, clean, noisy) + denoising_loss(model, clean, clean)
+
+
+def _cross_entropy(model, clean, noisy):
+    return nn.functional.binary_cross_entropy(model(noisy), clean)
+
+
 denoising = Exercise(
     denoising_loss,
     inputs=_a_model_and_images,
@@ -217,6 +225,14 @@ denoising.mistake("summed-over-pixels", edit=(".mean()", ".flatten(1).sum(dim=1)
 denoising.mistake("per-image", edit=(".mean()", ".flatten(1).mean(dim=1)"),
                   hint="One number per image came back; a training step needs one number: average "
                        "over the images too.")
+denoising.mistake("squared-last", edit=(".square().mean()", ".mean().square()"),
+                  hint="The errors were averaged first and then squared: positive and negative "
+                       "ones cancel. Square each, then average.")
+denoising.mistake("both-restored", function=_both_restored,
+                  hint="The error of restoring the clean image was added. Only the noisy one is "
+                       "to be restored.")
+denoising.mistake("cross-entropy", function=_cross_entropy,
+                  hint="This is the binary cross-entropy; the mean squared error is asked for.")
 denoising.mistake("root", edit=(".mean()", ".mean().sqrt()"),
                   hint="A square root was taken at the end (RMSE); the mean of squares is asked.")
 

@@ -165,6 +165,11 @@ sampling.mistake("spread-ignored", edit=("torch.exp(0.5 * log_var)", "torch.ones
 sampling.mistake("no-noise", edit=("mean + std * noise", "mean * 1.0"),
                  hint="The mean came back, without noise. That is a plain autoencoder: the "
                       "decoder never meets the rest of the distribution.")
+sampling.mistake("noise-with-gradient-only",
+                 edit=("return mean + std * noise",
+                       "return mean + std * noise if mean.requires_grad else mean * 1.0"),
+                 hint="Where no gradient is recorded, the mean came back without noise. A sample "
+                      "is random there too; whoever wants the mean uses the mean.")
 sampling.mistake("one-for-noise", edit=("std * noise", "std"),
                  hint="This is mean + std, a fixed point one σ away. The std says how far the "
                       "noise reaches; the noise itself is missing.")

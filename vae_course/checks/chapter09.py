@@ -144,6 +144,7 @@ def _table_and_statistics(g):
     rows, columns = draw.size(g, "N"), draw.size(g, "F")
     mean, std = draw.normal(g, columns, scale=5.0), 0.3 + 4 * torch.rand(columns, generator=g)
     still = draw.integer(g, 0, columns - 1)
+    std[still - 1] = draw.number(g, 0.3, 0.7)  # always a column whose std is below 1
     table = mean + 0.7 + 1.3 * std * draw.normal(g, rows, columns)  # other rows, another mean
     std[still] = 0.0  # constant in the training rows, and once not in these
     table[:, still] = mean[still]
@@ -189,6 +190,9 @@ scaled.mistake("divided-by-zero", edit=("torch.where(std > 0, std, 1.0)", "std")
 scaled.mistake("tiny-divisor", edit=("torch.where(std > 0, std, 1.0)", "std.clamp(min=1e-8)"),
                hint="Where std is 0 you divide by a tiny number. It looks harmless until a new row "
                     "moves in that column: then its value is a hundred million. Divide by 1 there.")
+scaled.mistake("raised-to-one", edit=("torch.where(std > 0, std, 1.0)", "std.clamp(min=1.0)"),
+               hint="Every std below 1 was raised to 1: columns with small numbers keep their "
+                    "small spread. Divide by 1 only where std is 0.")
 scaled.mistake("constant-set-to-zero", edit=("return (table - mean) / scale",
                                              "return (table - mean) / scale * (std > 0)"),
                hint="Constant columns became 0 everywhere. Centre them only: a row that differs "
@@ -232,6 +236,8 @@ scaled.mistake("unit-range", function=_to_unit_range,
                     "and spread 1 are asked.")
 scaled.mistake("one-for-all", function=_one_for_all,
                hint="One mean and one std for the whole table: each column has its own.")
+scaled.mistake("one-std-for-all", edit=(" / scale", " / std.mean()"),
+               hint="One std, the average, was used for the whole table: each column has its own.")
 scaled.must("by-hand", lambda f: gives(lambda *a: f(*a), 2.0, [[11.0]], [5.0], [3.0]),
             hint="A value of 11 in a column with mean 5 and std 3 is 2 standard deviations up.")
 scaled.must("constant-column", lambda f: close(f(*_example(7.0, 7.0, 0.0)), [[0.0]]),

@@ -160,6 +160,14 @@ def _used_codes(indices, size):
     return float(len(indices.unique()))
 
 
+def _picture_by_picture(indices, size):
+    return sum(codebook_perplexity(picture, size) for picture in indices) / len(indices)
+
+
+def _share_of_the_largest(indices, size):
+    return size * math.log(codebook_perplexity(indices, size)) / math.log(size)
+
+
 perplexity = Exercise(
     codebook_perplexity,
     inputs=_some_indices,
@@ -195,10 +203,24 @@ perplexity.mistake("inverse-simpson", edit=("math.exp(-(used * used.log()).sum()
                                             "float(1 / used.square().sum())"),
                    hint="That is one over the sum of squared shares, another way of counting. "
                         "Asked for is exp of the entropy.")
+perplexity.mistake("bits-to-nats", edit=("math.exp(-", "2 ** float(-"),
+                   hint="2 was raised to an entropy in nats. 2 goes with log2, exp with log.")
+perplexity.mistake("one-more-of-each",
+                   edit=("torch.bincount(indices.flatten(), minlength=size) / indices.numel()",
+                         "(torch.bincount(indices.flatten(), minlength=size) + 1) "
+                         "/ (indices.numel() + size)"),
+                   hint="Each code was counted once more than it occurs. That smoothing lets codes "
+                        "that were never chosen count as used.")
+perplexity.mistake("picture-by-picture", function=_picture_by_picture,
+                   hint="A perplexity was taken of each picture, and these were averaged. Count "
+                        "the codes of all pictures together: a picture alone uses few of them.")
+perplexity.mistake("share-of-the-largest", function=_share_of_the_largest,
+                   hint="The entropy was divided by its largest value, log K, and the share "
+                        "multiplied by K. The perplexity is the exponential of the entropy.")
 perplexity.must("unused-codes",
                 lambda f: close(torch.tensor(float(f(torch.tensor([[0, 0], [0, 0]]), 5))), 1.0),
-                hint="If one code of five is chosen always, the perplexity is 1. NaN comes from "
-                     "0 · log 0: leave out the codes that never occur.")
+                hint="If one code of five is chosen always, the perplexity is 1: codes "
+                     "that never occur add nothing.")
 perplexity.must("all-alike",
                 lambda f: close(torch.tensor(float(f(torch.arange(8).view(2, 4), 8))), 8.0),
                 hint="Eight codes, each chosen once, have a perplexity of 8.")

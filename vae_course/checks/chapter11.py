@@ -151,6 +151,18 @@ def _a_step_back(g):
     return noisy, noise, now, now + (1 - now) * (0.2 + 0.7 * draw.pixels(g, "B"))
 
 
+def _noise_not_rescaled(noisy, predicted_noise, alpha_bar, alpha_bar_next):
+    now, then = (a.view(-1, *[1] * (noisy.dim() - 1)) for a in (alpha_bar, alpha_bar_next))
+    change = (1 - then).sqrt() - (1 - now).sqrt()
+    return (then / now).sqrt() * noisy + change * predicted_noise
+
+
+def _mean_of_ddpm(noisy, predicted_noise, alpha_bar, alpha_bar_next):
+    now, then = (a.view(-1, *[1] * (noisy.dim() - 1)) for a in (alpha_bar, alpha_bar_next))
+    alpha = now / then  # 1 − β of the step
+    return (noisy - (1 - alpha) / (1 - now).sqrt() * predicted_noise) / alpha.sqrt()
+
+
 step = Exercise(
     ddim_step,
     inputs=_a_step_back,
@@ -189,6 +201,29 @@ step.mistake("noise-unscaled", edit=("(noisy - (1 - now).sqrt() * predicted_nois
 step.mistake("roots-forgotten-then", edit=("then.sqrt() * image + (1 - then).sqrt() * pred",
                                            "then * image + (1 - then) * pred"),
              hint="On the way to ᾱ_next the roots are missing: ᾱ is a share of the variance.")
+step.mistake("roots-forgotten", edit=[("(1 - now).sqrt()", "(1 - now)"), ("/ now.sqrt()", "/ now"),
+                                      ("then.sqrt() * image", "then * image"),
+                                      ("(1 - then).sqrt()", "(1 - then)")], in_pairs=False,
+             hint="All roots are missing. ᾱ and 1 − ᾱ are shares of the variance; a picture is "
+                  "multiplied by their roots.")
+step.mistake("noise-of-now", edit=("(1 - then).sqrt()", "(1 - now).sqrt()"),
+             hint="The guess was scaled to ᾱ_next, but noised as strongly as before. At ᾱ_next a "
+                  "share 1 − ᾱ_next of the variance is noise.")
+step.mistake("root-inside", edit=[("(1 - now).sqrt()", "(1 - now.sqrt())"),
+                                  ("(1 - then).sqrt()", "(1 - then.sqrt())")], in_pairs=False,
+             hint="The noise was weighted by 1 − √ᾱ. Its share of the variance is 1 − ᾱ, so its "
+                  "factor is √(1 − ᾱ).")
+step.mistake("noise-not-rescaled", function=_noise_not_rescaled,
+             hint="The picture was scaled up by √(ᾱ_next / ᾱ), and the noise in it with it: the "
+                  "noise to be taken off has that factor too.")
+step.mistake("clipped", edit=("then.sqrt() * image", "then.sqrt() * image.clamp(-1, 1)"),
+             hint="The clean guess was clipped to −1 … 1. Samplers do that; it is no part of this "
+                  "step, whose guess is used as it comes out.")
+step.mistake("mean-of-ddpm", function=_mean_of_ddpm,
+             hint="This is the mean of DDPM's random step. DDIM guesses the clean picture and "
+                  "noises it again, with the noise that was predicted.")
+step.mistake("first-time-for-all", edit=("a.view(-1, *", "a[:1].view(-1, *"),
+             hint="The first picture's ᾱ was used for the whole batch. Each picture has its own.")
 step.must("to-the-end", lambda f: close(f(torch.full((1, 2), 2.0), torch.ones(1, 2),
                                           torch.tensor([0.25]), torch.ones(1)),
                                         [[2 * (2.0 - 0.75**0.5)] * 2]),

@@ -53,7 +53,7 @@ class _Case:
             task = f"{exercise.signature} → {exercise.returns}."
             hint = f"Replace the `...` with your own lines.\n{task}"
             return Verdict(exercise.name, "not attempted", hint=hint)
-        self.nan = None
+        self.nan = self.nan_seed = None
         self.expected = [run(exercise, exercise.reference, s) for s in self.seeds]
         for outcome in self.expected:
             if outcome.error is not None:
@@ -74,6 +74,14 @@ class _Case:
                 "(x = x - m instead of x -= m)."
             )
             return Verdict(name, "wrong", "edits-its-input", hint)
+        switched = sorted({name for outcome in self.outcomes for name in outcome.switched})
+        if switched:
+            hint = (
+                f"The value is right, but your function left {', '.join(switched)} in another "
+                "mode (`.eval()`, `.train()`): dropout and batch normalisation would behave "
+                "differently from then on. The mode is the caller's choice; leave it as it is."
+            )
+            return Verdict(name, "wrong", "switches-the-mode", hint)
         left = next((outcome.left for outcome in self.outcomes if outcome.left), "")
         if left:
             hint = (
@@ -170,7 +178,8 @@ class _Case:
         if raised is not None:
             found = self._raised(raised)
             return Verdict(exercise.name, status, found.mistake, found.hint)
-        found = self._nan_found() or self._pair() or self._misfit() or self._evidence()
+        found = self._nan_found() or self._pair() or self._misfit() or self._chance()
+        found = found or self._evidence()
         return Verdict(exercise.name, status, found.mistake, found.hint, self._example())
 
     def _agree(self, got: Outcome, expected: Outcome) -> bool:
@@ -196,11 +205,12 @@ class _Case:
             for outcome, seed in zip(self.outcomes, self.seeds, strict=True):
                 if not self._agree(outcome, run(self.exercise, wrong, seed)):
                     return False
-            if self.nan is None:
+            if self.nan_seed is None:
                 return True
             theirs = errors.origin(self.exercise, wrong, self.nan_seed)
-            return theirs is not None and (theirs.operation, theirs.got) == (
-                self.nan.operation, self.nan.got)  # fmt: skip
+            if self.nan is None or theirs is None:
+                return self.nan is theirs  # the NaN is the observer's own: of nothing, an average
+            return (theirs.operation, theirs.got) == (self.nan.operation, self.nan.got)
         return False
 
     def _pair(self) -> "_Found | None":
@@ -254,9 +264,21 @@ class _Case:
                 return _Found(name, sentence[0].upper() + sentence[1:])
         return None
 
+    def _chance(self) -> "_Found | None":
+        r"""An answer that is another one at the next call, where the arguments decide it."""
+        if self.exercise.observe is not None:
+            return None
+        first, seed = self.outcomes[0], self.seeds[0]
+        again = run(self.exercise, self.function, seed, chance=seed + 1)
+        if again.error is not None or self._same(again, "value", first.fields["value"]):
+            return None
+        both = f"{show(first.fields['value'])}, then {show(again.fields['value'])}"
+        return _Found("differs-between-calls", f"Two calls with the same arguments gave two "
+                      f"answers: {both}. Is something drawn at random in your function, or kept "
+                      "from call to call? Here the arguments decide the answer.")  # fmt: skip
+
     def _nan(self) -> errors.Origin | None:
         r"""Where the first NaN arises in a function that returns some."""
-        self.nan_seed = self.seeds[0]
         for outcome, right, seed in zip(self.outcomes, self.expected, self.seeds, strict=True):
             for key, value in outcome.fields.items():
                 if _has(value, math.isnan) and not _has(right.fields.get(key), math.isnan):
@@ -305,7 +327,8 @@ class _Case:
         both = zip(self.outcomes, self.expected, strict=True)
         off = torch.cat([flat(g.fields["value"]) - flat(w.fields["value"]) for g, w in both])
         if len(off) > 3 and (off.sign() == off[0].sign()).all():
-            return f"Every value is too {'large' if off[0] > 0 else 'small'}."
+            which = "Every value" if len(off) > len(self.outcomes) else "The answer to every input"
+            return f"{which} is too {'large' if off[0] > 0 else 'small'}."
         return "The values differ."
 
     def _pattern(self) -> "_Found | None":

@@ -51,6 +51,7 @@ class Outcome:
     fields: dict[str, Any] = field(default_factory=dict)
     error: BaseException | None = None
     edited: tuple[str, ...] = ()
+    switched: tuple[str, ...] = ()  # the models that it left in another mode
     left: str = ""  # the argument in which it left a gradient
     coarse: torch.dtype | None = None  # the type that came back, if it has fewer digits
 
@@ -290,13 +291,24 @@ def is_stub(function: Callable) -> bool:
 _IDLE = {"RESUME", "RETURN_CONST", "LOAD_CONST", "RETURN_VALUE", "POP_TOP", "NOP"}
 
 
-def run(exercise: Exercise, function: Callable, seed: int, *, quiet: bool = True) -> Outcome:
-    r"""Call `function` on the case of this seed and observe it."""
+def run(
+    exercise: Exercise,
+    function: Callable,
+    seed: int,
+    *,
+    quiet: bool = True,
+    chance: int | None = None,
+) -> Outcome:
+    r"""Call `function` on the case of this seed and observe it.
+
+    chance: the seed of what the function draws itself; default: that of the case
+    """
     args, fresh = (exercise.inputs(draw.case(seed)) for _ in range(2))
     outcome = Outcome(args=fresh)
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed every device too
-    np.random.seed(seed)
-    random.seed(seed)
+    chance = seed if chance is None else chance
+    torch.default_generator.manual_seed(chance)  # torch.manual_seed would reseed every device too
+    np.random.seed(chance)
+    random.seed(chance)
     guarded = Guarded(function)
     before = None if exercise.observe else _gradients(args)
     try:
@@ -315,10 +327,19 @@ def run(exercise: Exercise, function: Callable, seed: int, *, quiet: bool = True
         if isinstance(given, Tensor) and not equal_tensors(given, right, 0.0, 0.0)
     )
     if before is not None and outcome.error is None:
+        outcome.switched = tuple(
+            name
+            for name, given, right in zip(names, args, fresh, strict=False)
+            if isinstance(given, torch.nn.Module) and _modes(given) != _modes(right)
+        )
         after = _gradients(args)
         changed = [i for i in before if before[i] != after[i]]
         outcome.left = names[changed[0]] if changed else ""
     return outcome
+
+
+def _modes(model: torch.nn.Module) -> list[bool]:
+    return [part.training for part in model.modules()]
 
 
 def _gradients(args: tuple) -> dict[int, list]:
