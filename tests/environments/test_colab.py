@@ -61,7 +61,8 @@ def test_runs(colab, path, record_property):
     moved, peak, version, place = re.search(r"^LAST (.*)$", text_of(done), re.M)[1].split(" ", 3)
     assert version == colab.before["ipywidgets"]
     assert Path(place).is_relative_to(colab.venv), "the package was not installed by the first cell"
-    assert int(moved) > 0, "no explorer was found"
+    companion = path.stem.split("_")[0].endswith("b")
+    assert int(moved) > 0 or companion, "no explorer was found"
     record_property("peak_mb", int(peak) // 1024)
     print(f"{path.stem}: {moved} sliders moved, at most {int(peak) // 1024} MB")
 
