@@ -275,7 +275,7 @@ UNLISTED = {
         "S − 1": (lambda m, v, n: log_ratio(m, v, n).sum(2).sum(0) / (len(n) - 1), "average"),
         "median": (lambda *a: log_ratio(*a).sum(2).median(0).values, "is not the sum"),
         "a thousand of its own": (lambda m, v, n: log_ratio(m, v, torch.randn(1000, *m.shape))
-                                  .sum(2).mean(0), "drawn inside"),
+                                  .sum(2).mean(0), "Two calls"),
         "noise subtracted": (lambda m, v, n: log_ratio(m, v, -n).sum(2).mean(0), "by hand"),
         "bits": (lambda *a: log_ratio(*a).sum(2).mean(0) / math.log(2), "bits"),
         "wrong axis": (lambda *a: log_ratio(*a).sum(1).mean(0), "shape"),

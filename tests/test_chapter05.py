@@ -288,7 +288,7 @@ UNLISTED = {
         "per white pixel": (nll_per_white_pixel, "fair coin"),
         "minus the entropy": (nll_minus_entropy, "0.693"),
         "no gradient": (nll_without_grad, "no_grad"),
-        "coins tossed": (nll_of_a_coin, "grey pixel"),
+        "coins tossed": (nll_of_a_coin, "Two calls"),
         "last pixel lost": (lambda a, x: nll(a, x)[:, :-1].sum(1), "0.693"),
         "batch in it": (lambda a, x: nll(a, x).sum(1) / len(x), "logits.shape[0]"),
         "doubled": (lambda a, x: 2 * nll(a, x).sum(1), "twice"),

@@ -269,6 +269,8 @@ class _Case:
         if self.exercise.observe is not None:
             return None
         first, seed = self.outcomes[0], self.seeds[0]
+        if not isinstance(first.fields.get("value"), Tensor | float | int):
+            return None  # the wrong kind of thing is told as that
         again = run(self.exercise, self.function, seed, chance=seed + 1)
         if again.error is not None or self._same(again, "value", first.fields["value"]):
             return None
