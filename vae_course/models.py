@@ -250,8 +250,7 @@ class VAE(nn.Module):
         r"""Mean and log-variance of q(z | image), each (B, D), in float32 or finer."""
         require.image_of(self.image_shape, image)
         features = self.likelihood.features(image)  # the image itself, unless it holds classes
-        mean, log_var = self.encoder(_like_weights(self.encoder, features)).chunk(2, dim=1)
-        return require.common_floats(mean, log_var)
+        return _two_halves(self.encoder(_like_weights(self.encoder, features)))
 
     def output(self, latent: Tensor) -> Tensor:
         r"""What the decoder says about latents (B, D); `likelihood` knows how to read it."""
