@@ -12,6 +12,7 @@ from pathlib import Path
 from vae_course.files import write_whole
 
 FILE = Path(".vae-course") / "progress.json"
+_here: dict[str, set[str]] = {}  # what this process has seen done
 
 
 def read(folder: Path | None = None) -> dict:
@@ -31,6 +32,7 @@ def write(folder: Path, state: dict) -> None:
 
 def record(kind: str, name: str) -> None:
     r"""Note an exercise or a challenge ("exercises", "challenges") as done. Never fails."""
+    _here.setdefault(kind, set()).add(name)
     folder = Path.cwd()
     if not (folder / FILE).is_file():
         return
@@ -40,3 +42,10 @@ def record(kind: str, name: str) -> None:
         done.append(name)
         with contextlib.suppress(OSError):  # a full disk must not spoil a right answer
             write(folder, state)
+
+
+def done(kind: str) -> set[str]:
+    r"""What is done of a kind: in this process, and in the working folder's file."""
+    noted = read().get(kind)
+    noted = [name for name in noted if isinstance(name, str)] if isinstance(noted, list) else []
+    return _here.get(kind, set()) | set(noted)

@@ -145,10 +145,18 @@ def check(name: str | Exercise, function: Callable, *, seed: int | None = None) 
     found = replace(found, function=function if found.passed else chosen.reference)
     if found.passed:
         progress.record("exercises", chosen.name)
-    show(found)
+    show(found, _done(chosen.chapter))
     if os.environ.get("NBGRADER_EXECUTION") and not found.passed:
         raise CheckFailed(f"\n{found}")
     return found
+
+
+def _done(chapter: int) -> str:
+    r"""The chapter's exercises, with a sign at each that is passed: "Chapter 04: ✓ a · ○ b"."""
+    passed = progress.done("exercises")
+    signs = [f"{'✓' if e.name in passed else '○'} {e.name}"
+             for e in _ours().values() if e.chapter == chapter]  # fmt: skip
+    return f"Chapter {chapter:02d}: {' · '.join(signs)}" if signs else ""
 
 
 def judge(exercise: Exercise, function: Callable, seed: int | None = None) -> Verdict:

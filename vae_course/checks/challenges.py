@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_course import data, gan, gpt, losses, metrics, progress
+from vae_course.checks import box
 from vae_course.metrics import attributes
 from vae_course.pretrained import load_vae
 from vae_course.printing import say
@@ -77,7 +78,8 @@ class Result:
     def target(self) -> float:
         return self.challenge.target
 
-    def __str__(self) -> str:
+    def told(self) -> tuple[str, list[str]]:
+        r"""Title, its sign first, and paragraphs."""
         asked, name = self.challenge, f"challenge {self.challenge.chapter}"
         title, paragraphs = {
             "task": (f"▷ {name}", [asked.task, f"Target: {asked.goal}."]),
@@ -89,8 +91,12 @@ class Result:
             distance = abs(self.score - self.target)
             missing = "" if self.passed else f" {distance:.3g} is missing."
             paragraphs = [f"{self.score:.4g}; asked for: {asked.goal}.{missing}", self.where]
+        return title, "\n".join(filter(None, paragraphs)).splitlines()
+
+    def __str__(self) -> str:
+        title, paragraphs = self.told()
         lines = [f"┌─ {title}"]
-        for paragraph in "\n".join(filter(None, paragraphs)).splitlines():
+        for paragraph in paragraphs:
             lines += ["│  " + line for line in textwrap.wrap(paragraph, _WIDTH - 3) or [""]]
         return "\n".join([*lines, "└─"])
 
@@ -131,7 +137,10 @@ def challenge(chapter: str, model: Any = None) -> Result:
     result = Result(asked, "task") if model is None or model is ... else _measure(asked, model)
     if result.passed:
         progress.record("challenges", name)
-    say(str(result))
+    if result.status == "task":  # nothing is judged, and notebooks store it
+        say(str(result))
+    else:
+        box.put(str(result), *result.told())
     return result
 
 

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from vae_course.checks import box
 from vae_course.printing import say
 
 WIDTH = 78
@@ -47,8 +48,13 @@ class Verdict:
     def passed(self) -> bool:
         return self.status == "passed"
 
+    @property
+    def title(self) -> str:
+        r"""The verdict in one line, its sign first."""
+        return _TITLES[self.status].format(name=self.exercise)
+
     def __str__(self) -> str:
-        lines = ["┌─ " + _TITLES[self.status].format(name=self.exercise)]
+        lines = ["┌─ " + self.title]
         for paragraph in self.hint.splitlines():
             lines += ["│  " + line for line in textwrap.wrap(paragraph, WIDTH - 3) or [""]]
         if self.example:
@@ -59,9 +65,16 @@ class Verdict:
         r"""Nothing: the box was printed already."""
 
 
-def show(verdict: Verdict) -> None:
-    r"""Put the box on the page; while nbgrader grades, what it says as data beside it."""
-    say(str(verdict))
+def show(verdict: Verdict, done: str = "") -> None:
+    r"""Put the box on the page; while nbgrader grades, what it says as data beside it.
+
+    done: a line about the chapter's other exercises
+    """
+    if verdict.status == "not attempted":  # nothing is judged, and notebooks store it
+        say(str(verdict))
+    else:
+        paragraphs = verdict.hint.splitlines()
+        box.put(str(verdict), verdict.title, paragraphs, example=verdict.example, done=done)
     if os.environ.get("NBGRADER_EXECUTION") == "autograde":
         from IPython.display import publish_display_data
 
