@@ -11,6 +11,7 @@ from vae_course.admin.notebooks import find_notebooks
 
 pytestmark = pytest.mark.colab
 NOTEBOOKS = find_notebooks(folder=Path(__file__).parent.parent.parent / "notebooks")
+OURS = {"vae-course", "anywidget", "psygnal", "torchmetrics", "lightning-utilities"}
 # The last cell of each run: where the package came from, what the process took at most, and every
 # slider moved to its other end. A callback that raises ends this cell.
 LAST_CELL = """
@@ -31,8 +32,7 @@ def colab(tmp_path_factory):
     work = tmp_path_factory.mktemp("colab")
     kept = os.environ.get("VAE_COURSE_COLAB_VENV")
     colab = Colab(make_venv(Path(kept) if kept else work / "venv"), work)
-    ours = {"vae-course", "torchmetrics", "lightning-utilities"}  # left by an earlier run
-    colab.remove(ours & colab.versions().keys())
+    colab.remove(OURS & colab.versions().keys())  # left by an earlier run
     colab.before = colab.versions()
     return colab
 
@@ -73,4 +73,4 @@ def test_installing_the_course_changed_nothing_else(colab):
     changed = {name: (old, after.get(name)) for name, old in colab.before.items()}
     assert {name: both for name, both in changed.items() if both[0] != both[1]} == {}
     new = after.keys() - colab.before.keys()
-    assert new == {"vae-course", "torchmetrics", "lightning-utilities"}
+    assert new == OURS

@@ -7,7 +7,7 @@ In a notebook, with a model that has two latent numbers:
 """
 
 from vae_course.widgets._controls import Again, Choice, Slider, Switch, Text
-from vae_course.widgets._core import Explorer
+from vae_course.widgets._core import Explorer, Grip
 from vae_course.widgets._drawing import LiveFigure, house_figure
 from vae_course.widgets.anomaly import anomaly_explorer
 from vae_course.widgets.blender import blend_explorer
@@ -28,6 +28,7 @@ __all__ = [
     "Again",
     "Choice",
     "Explorer",
+    "Grip",
     "LiveFigure",
     "Quiz",
     "Slider",

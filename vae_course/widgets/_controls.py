@@ -58,6 +58,11 @@ class Slider:
         value = min(max(value, self.low), self.high)
         return round(value) if self.whole else round(float(value), 10)
 
+    def nearest(self, value: float) -> float:
+        r"""The step nearest to any number; beyond an end, the end."""
+        steps = round((min(max(value, self.low), self.high) - self.low) / self.step)
+        return self.clamped(self.low + steps * self.step)
+
     def words(self, value: float) -> str:
         return f"{self.label} = {value:.4g}{self.unit and ' ' + self.unit}".replace("-", "−")
 

@@ -1,8 +1,8 @@
 r"""The explorer: controls, one picture that follows them, and its state in words.
 
-The picture is an `ipywidgets.Image` filled with PNG bytes by a function of the values. No Output
-widget, no `interact`: it is fast, works on ipywidgets 7.7 and 8, and its errors are seen. The
-static twin draws with the same function, so the two can't drift apart.
+The picture is filled with PNG bytes by a function of the values, and takes the pointer where it
+has grips. No Output widget, no `interact`: it is fast, works on ipywidgets 7.7 and 8, and its
+errors are seen. The static twin draws with the same function, so the two can't drift apart.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from __future__ import annotations
 import html
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import ipywidgets
+import numpy as np
 from PIL import Image
 
 from vae_course import plots
 from vae_course.plots.pictures import CSS_DPI, DPI, labelled_grid
 from vae_course.widgets._controls import Again, Choice, Control, Slider, build, label_width
+from vae_course.widgets.picture import make_picture
 
 
 def show_widget(widget, sentence: str) -> None:
@@ -33,6 +36,58 @@ def show_widget(widget, sentence: str) -> None:
     display(data, raw=True)
 
 
+@dataclass(frozen=True)
+class Grip:
+    r"""A part of the picture that can be taken hold of.
+
+    box: left, top, width, height as fractions of the picture, from its top left
+    x, y: the controls, Sliders or Choices, that move along x and along y; None: none does
+    x_ends: values at the left and the right end, or more of them at equal distances in between
+    y_ends: the same from the top to the bottom
+    Of a Choice the value is the index into its options. What lies beyond a control's range is
+    moved in, what lies between two steps goes to the nearer one.
+    """
+
+    box: tuple[float, float, float, float]
+    x: str | None = None
+    x_ends: tuple[float, ...] = (0.0, 1.0)
+    y: str | None = None
+    y_ends: tuple[float, ...] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        left, top, width, height = self.box
+        fits = min(left, top) >= -1e-6 and max(left + width, top + height) <= 1 + 1e-6
+        if not fits or min(width, height) <= 0:
+            raise ValueError(
+                f"box is {self.box}; expected left, top, width, height in fractions of the picture"
+            )
+        if self.x is None and self.y is None:
+            raise ValueError("a grip without x and y; expected the name of a control for one")
+        for name in ("x_ends", "y_ends"):
+            ends = getattr(self, name)
+            if len(ends) < 2 or not np.isfinite(ends).all():
+                raise ValueError(f"{name} is {ends}; expected two or more finite numbers")
+
+    def holds(self, x: float, y: float) -> bool:
+        left, top, width, height = self.box
+        return left <= x <= left + width and top <= y <= top + height
+
+    def at(self, x: float, y: float) -> dict[str, float]:
+        r"""Where a press puts its controls: not yet moved onto their steps."""
+        left, top, width, height = self.box
+        found = {}
+        for name, ends, place in (
+            (self.x, self.x_ends, (x - left) / width),
+            (self.y, self.y_ends, (y - top) / height),
+        ):
+            if name is not None:
+                found[name] = float(np.interp(place, np.linspace(0, 1, len(ends)), ends))
+        return found
+
+
+Grips = Sequence[Grip] | Callable[..., Sequence[Grip]]
+
+
 class Explorer:
     r"""A picture that follows its controls.
 
@@ -42,6 +97,9 @@ class Explorer:
     describe(**values) → one or two sentences: what the picture shows there, for a screen reader
     limits(**values) → {name: (low, high)}, optional: narrower ends for sliders that depend on
         other controls; values beyond them are moved in
+    grips: parts of the picture that can be taken hold of; a function of the values where they
+        depend on these. Of two that overlap the first counts.
+    hold: how to do it, one sentence for the line above the controls
     """
 
     def __init__(
@@ -52,18 +110,20 @@ class Explorer:
         describe: Callable[..., str],
         *,
         limits: Callable[..., Mapping[str, tuple[float, float]]] | None = None,
+        grips: Grips = (),
+        hold: str = "Press or drag on the picture.",
         how_to: str = "Drag a slider, use the arrow keys on it, or type a number and press Enter.",
     ):
         if not title or title.endswith("."):
             raise ValueError(f"title is {title!r}; expected a few words without a full stop")
-        self.title = title
+        self.title, self.hold = title, hold
         self.controls = dict(controls)
         self._draw, self._describe, self._limits = draw, describe, limits
         self._values = self._tidied({name: item.value for name, item in self.controls.items()})
         self._busy = self._failed = False
 
-        # No tooltip: in ipywidgets 8.1 an Image that has one can't be shown. The status names it.
-        self.image = ipywidgets.Image(format="png")
+        self._grips = grips if callable(grips) else lambda **_values: grips
+        self.image = make_picture(title, self.press)
         self.status = ipywidgets.HTML()
         labelled = [c.label for c in self.controls.values() if not isinstance(c, Again)]
         width = label_width(labelled)
@@ -80,6 +140,8 @@ class Explorer:
         if any(isinstance(control, Choice) for control in self.controls.values()):
             # On a closed list JupyterLab takes the arrow keys for its own and leaves the cell.
             how_to += " The space bar opens a list."
+        if getattr(self.image, "grips", []):  # takes the pointer, and there is something to hold
+            how_to = f"{hold} {how_to}"
         heading = ipywidgets.HTML(f"<b>{html.escape(title)}</b><br>{html.escape(how_to)}")
         lines = [row.line for row in self.rows.values()]
         self.widget = ipywidgets.VBox([heading, *lines, self.image, self.status])
@@ -95,6 +157,36 @@ class Explorer:
         Raises: ValueError or TypeError on an unknown name or a value outside its range.
         """
         self._apply(self._checked(values))
+
+    def grips(self, **values: Any) -> tuple[Grip, ...]:
+        r"""What can be taken hold of at these values; what is not named stands as at first."""
+        return self._gripped(self._state(values))
+
+    def held(self, x: float, y: float) -> dict[str, Any]:
+        r"""The values that a press at (x, y) sets, now; empty where nothing can be held.
+
+        x, y: fractions of the picture's width and height, from its top left
+        """
+        grips = (grip for grip in self._gripped(self._values) if grip.holds(x, y))
+        grip = next(grips, None)
+        if grip is None:
+            return {}
+        ends = self._ends(self._values)
+        found = {}
+        for name, value in grip.at(x, y).items():
+            control = self.controls[name]
+            if isinstance(control, Choice):
+                options = [option for _, option in control.pairs]
+                found[name] = options[min(max(round(value), 0), len(options) - 1)]
+            else:
+                low, high = ends.get(name, (control.low, control.high))
+                found[name] = min(max(control.nearest(value), low), high)
+        return found
+
+    def press(self, x: float, y: float) -> None:
+        r"""Press at (x, y), as the pointer does; outside of all grips nothing happens."""
+        if values := self.held(x, y):
+            self._apply(values)
 
     def picture(self, **values: Any) -> bytes:
         r"""The PNG at these values; what is not named stands where it stood at first."""
@@ -121,6 +213,16 @@ class Explorer:
 
     def _ends(self, values: Mapping[str, Any]) -> Mapping[str, tuple[float, float]]:
         return self._limits(**values) if self._limits else {}
+
+    def _gripped(self, values: Mapping[str, Any]) -> tuple[Grip, ...]:
+        grips = tuple(self._grips(**values))
+        for name in (name for grip in grips for name in (grip.x, grip.y) if name is not None):
+            if not isinstance(self.controls.get(name), Slider | Choice):
+                raise ValueError(
+                    f"a grip moves {name!r}; expected a Slider or a Choice of this explorer's "
+                    f"{', '.join(self.controls)}"
+                )
+        return grips
 
     def _drawn(self, values: Mapping[str, Any]) -> bytes:
         picture = self._draw(**values)
@@ -168,12 +270,15 @@ class Explorer:
         self._failed = True
         try:
             picture, words = self._drawn(self._values), self._worded(self._values)
+            grips = self._gripped(self._values)
         except Exception as error:
             # JupyterLab hides what a callback raises in its log: say it where the reader looks.
             told = html.escape(f"{type(error).__name__}: {error}")
             self.status.value = f"<b>Error, the picture is not up to date.</b> {told}"
             raise
         self._failed = False
+        if hasattr(self.image, "grips"):
+            self.image.grips = [asdict(grip) for grip in grips]
         self.image.value = picture
         self.status.value = html.escape(words)
 

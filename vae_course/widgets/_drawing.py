@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import matplotlib
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from vae_course.plots.pictures import fast_png
 from vae_course.plots.style import HOUSE_STYLE
+from vae_course.widgets._core import Grip
 
 
 class LiveFigure:
@@ -46,6 +48,34 @@ class LiveFigure:
             artist.draw(renderer)
         size = self._canvas.get_width_height()
         return fast_png(Image.frombuffer("RGBA", size, self._canvas.buffer_rgba()).convert("RGB"))
+
+    def grip(
+        self,
+        axes: Axes,
+        x: str | None = None,
+        y: str | None = None,
+        *,
+        across: tuple[float, float] | None = None,
+        down: tuple[float, float] | None = None,
+        x_ends: Sequence[float] | None = None,
+        y_ends: Sequence[float] | None = None,
+    ) -> Grip:
+        r"""Axes, or a part of them, to take hold of.
+
+        x, y: the controls that move along x and along y
+        across, down: from where to where in data, left to right and top to bottom; by default all
+        x_ends, y_ends: the controls' values there; by default the data's
+        """
+        if self._fixed is None:  # not laid out yet
+            self.png()
+        across = across or axes.get_xlim()
+        down = down or axes.get_ylim()[::-1]
+        corners = list(zip(across, down, strict=True))
+        (left, top), (right, bottom) = axes.transData.transform(corners)
+        width, height = self._canvas.get_width_height()
+        box = left / width, 1 - top / height, (right - left) / width, (top - bottom) / height
+        ends = [tuple(map(float, here)) for here in (x_ends or across, y_ends or down)]
+        return Grip(tuple(map(float, box)), x, ends[0], y, ends[1])
 
 
 def house_figure(width: float, height: float) -> Figure:

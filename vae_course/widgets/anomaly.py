@@ -138,4 +138,13 @@ def anomaly_explorer(
         "score": Choice("score", list(values), next(iter(values))),
         "allowed": Slider("false alarms allowed", 1, 60, allowed, 1, unit="% of normal digits"),
     }
-    return Explorer("a threshold, and what it catches", controls, draw, describe)
+
+    def grips(score: str, allowed: int):
+        places = np.linspace(edges[score][0], edges[score][-1], 201)
+        alarms = [100 * float((normal[score] > place).mean()) for place in places]
+        return [live.grip(above, "allowed", x_ends=alarms)]
+
+    return Explorer(
+        "a threshold, and what it catches", controls, draw, describe, grips=grips,
+        hold="Press or drag in the histogram to move the threshold.",
+    )  # fmt: skip

@@ -98,4 +98,8 @@ def blend_explorer(
         "end": Choice("to", names, names[end]),
         "t": Slider("t", 0.0, 1.0, 0.5, 0.02),
     }
-    return Explorer("one digit becomes another, on three paths", controls, draw, describe)
+    return Explorer(
+        "one digit becomes another, on three paths", controls, draw, describe,
+        grips=lambda **_: [live.grip(below, "t")],
+        hold="Press or drag in the lower picture to move along the paths.",
+    )  # fmt: skip

@@ -110,4 +110,8 @@ def codes_explorer(
         "letter": Slider("letter (−1: as it is)", _KEPT, size - 1, _KEPT, 1),
         "write_on": Switch("let the transformer write on from here"),
     }
-    return Explorer("a digit in letters", controls, draw, describe)
+    return Explorer(
+        "a digit in letters", controls, draw, describe,
+        grips=lambda **_: [live.grip(grid, "column", "row")],
+        hold="Press a letter to choose it.",
+    )  # fmt: skip

@@ -30,7 +30,8 @@ def diffusion_explorer(
         figure = house_figure(4.8, 2.6)
         shown = []
         titles = "the picture at this time", "the network's guess of the end"
-        for axes, title in zip(figure.subplots(1, 2), titles, strict=True):
+        pair = figure.subplots(1, 2)
+        for axes, title in zip(pair, titles, strict=True):
             axes.set_title(title, loc="center", fontsize=10)
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
@@ -75,4 +76,8 @@ def diffusion_explorer(
         "done": Slider("steps taken", 0, steps, steps // 2, 1, play=120),
         "guidance": Slider("guidance", 0.0, 6.0, 0.0, 1.0),
     }
-    return Explorer("a digit out of noise", controls, draw, describe)
+    return Explorer(
+        "a digit out of noise", controls, draw, describe,
+        grips=lambda **_: [live.grip(axes, "done", x_ends=(0, steps)) for axes in pair],
+        hold="Drag across a picture, from the noise at its left to the digit at its right.",
+    )  # fmt: skip

@@ -39,7 +39,7 @@ def two_generators_explorer(
     if latent_dim < 2:
         raise ValueError(f"latent_dim is {latent_dim}; expected 2 or more, a circle needs a plane")
     walk = _Walk((vae_decode, gan_decode), names, latent_dim, seed)
-    figure, moving, parts = _stage(names, walk)
+    figure, moving, parts, rows = _stage(names, walk)
     live = LiveFigure(figure, moving)
 
     def draw(angle, length, coordinate, shift, pair) -> bytes:
@@ -78,7 +78,13 @@ def two_generators_explorer(
         "shift": Slider("shift by", -4.0, 4.0, 0.0, 0.25),
         "pair": Again("New directions"),
     }
-    return Explorer(title, controls, draw, describe)
+    half = 360 / (STOPS - 1) / 2  # a picture is as wide as the way to the next one
+    around = (-half, 360 + half)
+    return Explorer(
+        title, controls, draw, describe,
+        grips=lambda **_: [live.grip(axes, "angle", x_ends=around) for axes in rows],
+        hold="Press or drag on the walk round the circle.",
+    )  # fmt: skip
 
 
 class _Walk:
@@ -158,7 +164,8 @@ def _stage(names, walk: _Walk):
             axes.grid(False)
             axes.spines[:].set_visible(False)
         rows[1].set_xlabel("once round the circle; the line is where you are")
-    return figure, [*now, *strips, *marks], {"now": now, "strips": strips, "marks": marks}
+    parts = {"now": now, "strips": strips, "marks": marks}
+    return figure, [*now, *strips, *marks], parts, rows
 
 
 def _grey(picture: np.ndarray) -> float:

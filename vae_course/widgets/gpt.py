@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 
 from vae_course.plots.style import HOUSE_STYLE, PALETTE
 from vae_course.widgets._controls import Choice, Slider, Text
-from vae_course.widgets._core import Explorer
+from vae_course.widgets._core import Explorer, Grip
 from vae_course.widgets._drawing import LiveFigure, house_figure
 
 if TYPE_CHECKING:
@@ -72,14 +72,18 @@ def gpt_explorer(
 
     stage: dict[tuple, _Stage] = {}  # the last one only
 
+    def stage_of(text: str, look: tuple, weights: np.ndarray) -> _Stage:
+        if (text, look) not in stage:
+            stage.clear()
+            stage[text, look] = _Stage(text, weights)
+        return stage[text, look]
+
     def draw(prompt, cursor, temperature, top_k, look) -> bytes:
         text, place, logits, weights = at(prompt, cursor, look)
         before = logits[place].softmax(dim=-1)  # (V,)
         after = next_probs(logits[place][None], temperature, top_k=top_k)[0]  # (V,)
-        if (text, look) not in stage:
-            stage.clear()
-            stage[text, look] = _Stage(text, weights)
-        return stage[text, look].png(place, tokenizer.characters, before.numpy(), after.numpy())
+        shown = stage_of(text, look, weights)
+        return shown.png(place, tokenizer.characters, before.numpy(), after.numpy())
 
     def describe(prompt, cursor, temperature, top_k, look) -> str:
         text, place, logits, weights = at(prompt, cursor, look)
@@ -99,6 +103,15 @@ def gpt_explorer(
     def limits(prompt, **_others) -> dict[str, tuple[int, int]]:
         return {"cursor": (1, max(2, len(read(prompt))))}
 
+    def grips(prompt, cursor, look, **_others) -> list[Grip]:
+        text, *_, weights = at(prompt, cursor, look)
+        shown = stage_of(text, look, weights)
+        ends = (0.5, len(text) + 0.5)
+        return [
+            shown.live.grip(shown.boxes, "cursor", x_ends=ends),
+            shown.live.grip(shown.map, y="cursor", y_ends=ends),
+        ]
+
     start = prompt.replace("\n", "\\n")
     return Explorer(
         title,
@@ -112,6 +125,8 @@ def gpt_explorer(
         draw,
         describe,
         limits=limits,
+        grips=grips,
+        hold="Press a character, or a row of the map, to put the cursor there.",
         how_to="Type a prompt (\\n is a line break) and press Enter; move the cursor through it.",
     )
 
@@ -132,6 +147,7 @@ class _Stage:
         self.live = LiveFigure(figure, [*moving, *self.shares, self.title, self.row])
 
     def _boxes(self, axes) -> None:
+        self.boxes = axes
         middle = {"ha": "center", "va": "center_baseline", "family": "monospace", "size": 10}
         for column, character in enumerate(self.text):
             axes.text(column, 0, _glyph(character), **middle)
@@ -156,6 +172,7 @@ class _Stage:
         axes.legend([self.marks], ["before temperature, top-k"], loc="lower right", fontsize=8)
 
     def _map(self, axes) -> None:
+        self.map = axes
         axes.imshow(self.weights, cmap="Blues", vmin=0, vmax=0.6)
         self.row = axes.add_patch(_outline(-0.5, -0.5, len(self.text), 1))
         letters = [_glyph(character) for character in self.text]

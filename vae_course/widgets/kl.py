@@ -16,6 +16,7 @@ from vae_course.widgets._drawing import LiveFigure, house_figure
 LOG_2PI = math.log(2 * math.pi)
 _GRID = np.linspace(-24, 24, 2401)  # wide enough for every density that the sliders allow
 _SHOWN = np.abs(_GRID) <= 6
+_HOLD = "Press or drag in the upper picture: q goes"
 _BUMPS = (-2.0, 2.0)  # the means of the two-bump target, standard deviation 0.6 each
 
 
@@ -49,6 +50,11 @@ def kl_between_curves(mean: float, log_var: float, target: str) -> dict[str, flo
 def _integrands(mean: float, log_var: float, target: str) -> tuple[np.ndarray, np.ndarray]:
     log_q, log_p = _log_normal(_GRID, mean, log_var), _log_target(_GRID, target)
     return np.exp(log_q) * (log_q - log_p), np.exp(log_p) * (log_p - log_q)
+
+
+def _as_high_as(top: float) -> tuple[float, ...]:
+    r"""The log-variances of the Gaussians whose peaks are as high as axes from `top` down to 0."""
+    return tuple(-2 * np.log(np.linspace(top, 0, 200).clip(0.01)) - LOG_2PI)
 
 
 def _area_under(z: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -124,7 +130,11 @@ def kl_explorer() -> Explorer:
             "q first",
         ),
     }
-    return Explorer("two densities and the KL between them", controls, draw, describe)
+    return Explorer(
+        "two densities and the KL between them", controls, draw, describe,
+        grips=lambda **_: [live.grip(above, "mean", "log_var", y_ends=_as_high_as(1.25))],
+        hold=f"{_HOLD} where its peak should be.",
+    )  # fmt: skip
 
 
 def _closed_form(mean: float, log_var: float, target: str, direction: str) -> str:
@@ -265,4 +275,8 @@ def elbo_gap_explorer(*, weight: float = 1.0, noise_std: float = 0.6) -> Explore
         "log_var": Slider("log σ² of q", -3.0, 1.0, 0.0, 0.05),
         "samples": Slider("samples K", 1, 64, 1, 1),
     }
-    return Explorer("the ELBO, the gap and log p(x)", controls, draw, describe)
+    return Explorer(
+        "the ELBO, the gap and log p(x)", controls, draw, describe,
+        grips=lambda **_: [live.grip(above, "mean", "log_var", y_ends=_as_high_as(1.6))],
+        hold=f"{_HOLD} where its peak should be.",
+    )  # fmt: skip

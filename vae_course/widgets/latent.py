@@ -118,7 +118,11 @@ def latent_explorer(
             ("z1", "z2"), ("z₁", "z₂"), ranges, starts, steps, strict=True
         )
     }
-    return Explorer(title, controls, draw, describe)
+    return Explorer(
+        title, controls, draw, describe,
+        grips=lambda **_: [live.grip(left, "z1", "z2")],
+        hold="Press or drag on the map to move the point.",
+    )  # fmt: skip
 
 
 def _neighbours(z1, z2, points, kinds, class_names) -> str:

@@ -97,4 +97,12 @@ def mixer_explorer(
 
     sliders = {kind: Slider(kind, -reach, reach, 0.0, 0.1) for kind in kinds}
     controls = {"digit": Choice("digit", names, names[0]), **sliders}
-    return Explorer("attributes of a digit, mixed", controls, draw, describe)
+
+    def grips(**_values):
+        rows = [(row - 0.5, row + 0.4) for row in range(len(kinds))]
+        return [live.grip(bars, kind, down=row) for kind, row in zip(kinds, rows, strict=True)]
+
+    return Explorer(
+        "attributes of a digit, mixed", controls, draw, describe, grips=grips,
+        hold="Press or drag on a bar.",
+    )  # fmt: skip

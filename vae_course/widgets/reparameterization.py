@@ -2,6 +2,7 @@ r"""The explorer of chapter 03: fixed noise under a moving mean and spread."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import matplotlib
@@ -103,6 +104,15 @@ def reparameterization_explorer(
         said = formula(mean, log_var, sample, noise).replace("\n", ", ")
         return f"{said}. {moves[arrow]}".strip()
 
+    def grips(noise: int, **_values):
+        draws = _draws(noise)
+        between = [-_WIDTH, *((draws[1:] + draws[:-1]) / 2), _WIDTH]
+        dots = [
+            live.grip(axes, "sample", across=strip, down=(_TOP + 0.2, _TOP - 0.2), x_ends=(i, i))
+            for i, strip in enumerate(itertools.pairwise(between), 1)
+        ]
+        return [*dots, live.grip(axes, "mean", down=(_HILL, -0.4))]
+
     return Explorer(
         title,
         {
@@ -114,6 +124,8 @@ def reparameterization_explorer(
         },
         draw,
         describe,
+        grips=grips,
+        hold="Press a number above to choose a sample; drag the samples below to move their mean.",
     )
 
 

@@ -99,7 +99,11 @@ def training_explorer(
             f"training {row['train_loss']:.1f}."
         )
 
-    return Explorer(title, {"epoch": Slider("epoch", 0, epochs, 0, 1, play=400)}, draw, describe)
+    return Explorer(
+        title, {"epoch": Slider("epoch", 0, epochs, 0, 1, play=400)}, draw, describe,
+        grips=lambda **_: [live.grip(axes, "epoch") for axes in (top, bottom)],
+        hold="Press or drag along the curves.",
+    )  # fmt: skip
 
 
 def class_explorer(
@@ -181,7 +185,20 @@ def class_explorer(
         "za": Slider(names[0], -3.0, 3.0, 0.0, 0.1),
         "zb": Slider(names[1], -3.0, 3.0, 0.0, 0.1),
     }
-    return Explorer(title, controls, draw, describe)
+
+    def grips(**_values):
+        found = []
+        for row in range(-(-count // columns)):
+            first, cells = row * columns, min(columns, count - row * columns)
+            down = (row * (height + _GAP) - 0.5, (row + 1) * (height + _GAP) - _GAP - 0.5)
+            across = (-0.5 - _GAP / 2, cells * (width + _GAP) - 0.5 - _GAP / 2)
+            ends = (first - 0.5, first + cells - 0.5)
+            found.append(live.grip(right, "label", across=across, down=down, x_ends=ends))
+        return found
+
+    return Explorer(
+        title, controls, draw, describe, grips=grips, hold="Press a picture to choose its class."
+    )
 
 
 def sheet(images, columns: int) -> np.ndarray:

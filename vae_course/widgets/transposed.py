@@ -8,9 +8,10 @@ from PIL import Image, ImageDraw
 from vae_course.plots.pictures import fast_png, font
 from vae_course.plots.style import PALETTE
 from vae_course.widgets._controls import Slider
-from vae_course.widgets._core import Explorer
+from vae_course.widgets._core import Explorer, Grip
 
 WIDTH, HEIGHT = 800, 672  # dots
+IMAGE, CELL = (16, 108), 48  # left and top of the image, and the side of its pixels
 CANVAS = (256, 92, 520)  # left, top and side of the field in which the stamps land
 INK, PALE, ORANGE = "#222222", "#666666", PALETTE[1]
 TINTS = ["#FFFFFF", "#DCEAF5", "#9CC5E6", "#6FA8D6", "#4C8FC6"]  # 0, 1, 2, 3, 4 or more stamps
@@ -39,7 +40,10 @@ def transposed_explorer(
         "output_padding": Slider("output_padding", 0, 2, output_padding, 1),
         "step": Slider("stamps laid", 0, 9, size * size, 1, play=900),
     }
-    return Explorer(title, controls, _draw, _describe, limits=_limits)
+    return Explorer(
+        title, controls, _draw, _describe, limits=_limits, grips=_grips,
+        hold="Press a pixel of the image to lay the stamps up to it.",
+    )  # fmt: skip
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int, output_padding: int) -> int:
@@ -77,6 +81,16 @@ def example_kernel(kernel: int) -> np.ndarray:
     return (np.arange(kernel * kernel) % 9 + 1).reshape(kernel, kernel)
 
 
+def _grips(size, **_) -> list[Grip]:
+    left, top = (place / span for place, span in zip(IMAGE, (WIDTH, HEIGHT), strict=True))
+    width, height = size * CELL / WIDTH, CELL / HEIGHT
+    return [
+        Grip((left, top + row * height, width, height), "step",
+             (row * size + 0.5, (row + 1) * size + 0.5))
+        for row in range(size)
+    ]  # fmt: skip
+
+
 def _limits(size, **_) -> dict[str, tuple[int, int]]:
     return {"step": (0, size * size)}
 
@@ -106,7 +120,7 @@ def _draw(size, kernel, stride, padding, output_padding, step) -> bytes:
 
     current = _pixels(size)[step - 1] if step else None
     pen.text((16, 84), f"image {size} × {size}", fill=INK, font=font(9.5))
-    _table(pen, (16, 108), 48, example_image(size), outlined=current)
+    _table(pen, IMAGE, CELL, example_image(size), outlined=current)
     pen.text((16, 280), f"kernel {kernel} × {kernel}", fill=INK, font=font(9.5))
     _table(pen, (16, 304), 42, example_kernel(kernel))
     if current:
