@@ -666,18 +666,18 @@ def test_light_is_told_from_the_side():
 # ------------------------------------------------------------- the notebook's own functions
 
 
-def test_companion_s_face_section_runs_on_files_in_the_same_form(tmp_path):
-    picture_files(tmp_path, people=(("Ada_Lovelace", 60), ("Alan_Turing", 40)))
-    people = faces.load_faces(folder=tmp_path, fewest=5, download=False)
-    names = ("SEED", "EPOCHS", "vae_loss", "fitted", "face_slopes", "face_measures")
-    own = definitions(COMPANION, *names)
-    torch.manual_seed(0)
-    model = own.fitted(
-        VAE.dense(4, hidden=64), own.vae_loss, people.train_images.repeat(2, 1, 1, 1)
-    )
-    slopes = own.face_slopes(model, people, own.face_measures)
-    assert slopes.shape == (2, 2) and (slopes.diagonal() > 0.01).all()
-    assert slopes[1, 1] > slopes[1, 0].abs(), "light changes the side, not the brightness"
+def test_companion_draws_letters_of_every_style_of_every_family():
+    own = definitions(COMPANION, "FONTS", "oblique", "STYLES", "alphabet")
+    ink = {}
+    for family in own.STYLES:
+        fonts = [own.alphabet(family, style) for style in range(4)]
+        assert all(letters.shape == (52, 1, 28, 28) for letters in fonts)
+        assert all(letters.min() == 0 and 0.8 < letters.max() <= 1 for letters in fonts)
+        ink[family] = [letters.mean().item() for letters in fonts]
+    assert all(bold > 1.2 * plain for plain, bold, _, _ in ink.values())
+    assert all(both > 1.2 * italic for _, _, italic, both in ink.values())
+    moved = own.alphabet("DejaVuSans", 0, right=2)
+    torch.testing.assert_close(moved[..., 1:], own.alphabet("DejaVuSans", 0)[..., :-1])
 
 
 def test_notebook_s_regression_finds_directions_that_do_not_mix():
