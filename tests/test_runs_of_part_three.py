@@ -1,6 +1,7 @@
 """Long runs of discrete codes and of diffusion: trained, stored, loaded, resumed."""
 
 import json
+from functools import partialmethod
 
 import pytest
 import torch
@@ -36,7 +37,9 @@ def codes(tmp_path_factory):
 
 @pytest.fixture
 def quick(monkeypatch):
-    r"""Without the sample report, and with a bound of a few pictures: each is tested elsewhere."""
+    r"""Samples in two steps, without their report and a bound: each is tested elsewhere."""
+    sample = diffusion.Diffusion.sample
+    monkeypatch.setattr(diffusion.Diffusion, "sample", partialmethod(sample, steps=2))
     asked = []
     for family in (vq_family, diffusion_family):
         monkeypatch.setattr(family, "judged", lambda *given: asked.append(given) or {})
