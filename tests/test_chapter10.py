@@ -41,6 +41,12 @@ def test_the_tables_that_ship_are_whole():
     with open(package_data("runs/codebook-cures.csv"), encoding="utf-8") as file:
         cures = list(csv.DictReader(file))
     assert len(cures) == 20 and all(1 <= float(row["perplexity"]) <= 64 for row in cures)
+    with open(package_data("runs/codebook-sizes.csv"), encoding="utf-8") as file:
+        sizes = list(csv.DictReader(file))
+    assert len({(row["codes"], row["seed"]) for row in sizes}) == len(sizes) == 12
+    for row in sizes:  # used letters are among those there are, a letter costs at most log K
+        assert 1 <= float(row["perplexity"]) <= float(row["codes"])
+        assert 0 < float(row["nats_a_digit"]) < 49 * math.log(float(row["codes"]))
     with open(package_data("runs/shipped-samples.csv"), encoding="utf-8") as file:
         table = {row["model"]: row for row in csv.DictReader(file)}
     assert all(math.isfinite(float(row["frechet_distance"])) for row in table.values())
