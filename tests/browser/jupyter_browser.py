@@ -33,7 +33,9 @@ PROMPT = ".jp-CodeCell .jp-InputPrompt"
 # Written down when a picture is there, not when Python notices it.
 STOPWATCH = """
 window.moves = [];
-document.addEventListener('keydown', () => { window.pressed = performance.now(); }, true);
+for (const name of ['keydown', 'pointerdown']) {
+    document.addEventListener(name, () => { window.pressed = performance.now(); }, true);
+}
 document.addEventListener('load', event => {
     if (event.target.matches?.('img.widget-image')) {
         window.moves.push(performance.now() - window.pressed);

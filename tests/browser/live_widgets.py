@@ -99,6 +99,53 @@ class LiveExplorer(LiveWidget):
 
         self.changed_by(pull)
 
+    def places(self, steps: int = 24) -> list[tuple[float, float]]:
+        """Where the picture can be taken hold of, in fractions: where the mouse becomes a cross."""
+        return [
+            tuple(place)
+            for place in self.image.evaluate(
+                """(image, steps) => {
+                    const {left, top, width, height} = image.getBoundingClientRect(), found = [];
+                    for (let row = 0.5; row < steps; row++) for (let c = 0.5; c < steps; c++) {
+                        const [x, y] = [c / steps, row / steps];
+                        const at = {clientX: left + x * width, clientY: top + y * height};
+                        image.dispatchEvent(new PointerEvent("pointermove", at));
+                        if (image.style.cursor === "crosshair") found.push([x, y]);
+                    }
+                    return found;
+                }""",
+                steps,
+            )
+        ]
+
+    def drag_over(self, *places: tuple[float, float], target=None) -> None:
+        """Press at the first place, in fractions of the picture, move over the others, let go."""
+        target = target or self.image
+        target.scroll_into_view_if_needed()
+        box, mouse = target.bounding_box(), self.page.mouse
+        (x, y), *others = [
+            (box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places
+        ]
+        mouse.move(x, y)
+        mouse.down()
+        for x, y in others:
+            mouse.move(x, y, steps=4)
+        mouse.up()
+
+    def pointer_times(self, count: int) -> list[float]:
+        """Milliseconds from press to picture, all over what can be held; half must move."""
+        from playwright.sync_api import TimeoutError
+
+        places, times, still = self.places(), [], 0
+        for number in range(count):
+            place = places[number * 37 % len(places)]
+            try:
+                times.append(self.changed_by(lambda p=place: self.drag_over(p), seconds=1.5))
+            except TimeoutError:  # the press before has set the same
+                still += 1
+        assert len(times) >= still, f"{self.title}: {still} of {count} presses moved nothing"
+        return times
+
     def type_number(self, text: str, *, box: int = 0) -> float:
         """Type into a number box and press Enter."""
         self.root.locator("input[type=number]").nth(box).focus()
@@ -114,7 +161,7 @@ class LiveExplorer(LiveWidget):
         """
         sliders, choices, players = self.handles, *map(self._all, ("select", ".widget-play"))
         ticks, fields = map(self._all, ("input[type=checkbox]", "input[type=text]"))
-        buttons = self._all(".jupyter-button:not(.widget-play .jupyter-button)")
+        buttons = self._all(".jupyter-button:not(.widget-play .jupyter-button, .clears-the-pad)")
         for handle in reversed(sliders):  # a later one can mute others: which number, shifted by 0
             self.drag(handle)
             self.press(handle)

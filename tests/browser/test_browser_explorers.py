@@ -1,4 +1,7 @@
-"""The explorers in a real browser: keys and typed numbers move the picture, nothing complains."""
+"""The explorers in a real browser: keys, numbers and pointer move them, nothing complains."""
+
+import json
+import re
 
 import pytest
 from jupyter_browser import JupyterLab
@@ -45,6 +48,13 @@ Explorer("every kind of control", controls, draw, lambda **_: "A grey area.").sh
     """greys = {"dark": 0.2, "light": 0.9}
 pictures = {name: np.full((3, 1, 8, 8), grey) for name, grey in greys.items()}
 widgets.Quiz(pictures, count=5).show()""",
+    """import json
+print(json.dumps([grip.box for grip in explorer.grips()]))""",
+    """pad = widgets.drawing_pad(
+    lambda image: image.flatten(1)[:, 300:480:9], lambda code: decode(code[:1, :2]),
+    images=torch.rand(50, 1, 28, 28, generator=torch.manual_seed(0)), labels=torch.arange(50) % 10,
+)
+pad.show()""",
     'print("all done")',
 ]
 
@@ -70,6 +80,17 @@ def toy(notebook):
     return explorers(notebook)[1]
 
 
+@pytest.fixture
+def pad(notebook):
+    return explorers(notebook)[2]
+
+
+def in_the_map(notebook, across, down):
+    """A place of the map in fractions of the picture."""
+    ((left, top, width, height),) = json.loads(re.search(r"\[\[.*\]\]", notebook.texts())[0])
+    return left + across * width, top + down * height
+
+
 def test_everything_ran_without_a_complaint(notebook, explorer):
     assert notebook.problems() == []
     assert "all done" in notebook.texts()
@@ -91,6 +112,50 @@ def test_a_typed_number_moves_slider_and_picture(notebook, explorer):
     explorer.wait_for_text("z₂ = −2.35.")
     handle = explorer.root.locator(".widget-slider .noUi-handle").nth(1)
     assert float(handle.get_attribute("aria-valuetext")) == pytest.approx(-2.35, abs=0.06)
+
+
+def test_a_press_on_the_map_moves_picture_sliders_and_words(notebook, explorer):
+    explorer.changed_by(lambda: explorer.drag_over(in_the_map(notebook, 0.75, 0.25)))
+    explorer.wait_for_text("z₁ = 1.5, z₂ = 1.5.")
+    handle = explorer.root.locator(".widget-slider .noUi-handle").nth(0)
+    assert float(handle.get_attribute("aria-valuetext")) == pytest.approx(1.5, abs=0.06)
+    assert explorer.image.get_attribute("alt") == explorer.title
+    assert notebook.problems() == []
+
+
+def test_a_drag_ends_where_the_pointer_ends_and_stops_at_the_edge(notebook, explorer):
+    middle, corner = in_the_map(notebook, 0.5, 0.5), in_the_map(notebook, 0.25, 0.75)
+    zigzag = [in_the_map(notebook, x, y) for x in (0.1, 0.9, 0.2, 0.8) for y in (0.3, 0.6)]
+    explorer.changed_by(lambda: explorer.drag_over(middle, *zigzag, corner))
+    explorer.wait_for_text("z₁ = −1.5, z₂ = −1.5.")
+    explorer.changed_by(lambda: explorer.drag_over(middle, (0.99, 0.01)))
+    explorer.wait_for_text("z₁ = 3, z₂ = 3.")
+
+
+def test_a_press_beside_the_map_moves_nothing(notebook, explorer):
+    explorer.changed_by(lambda: explorer.drag_over(in_the_map(notebook, 0.4, 0.4)))
+    before = explorer.image.get_attribute("src")
+    explorer.drag_over((0.8, 0.5), in_the_map(notebook, 0.5, 0.5))
+    notebook.page.wait_for_timeout(500)
+    assert explorer.image.get_attribute("src") == before
+
+
+def test_what_is_drawn_on_the_pad_is_followed(notebook, pad):
+    canvas = pad.root.locator("canvas.drawing-pad")
+    pad.wait_for_text("drawing: 3, one of ours")
+    strokes = [(0.3, 0.2), (0.7, 0.2), (0.5, 0.8)], [(0.4, 0.5), (0.7, 0.5)]
+    for number, stroke in enumerate(strokes, 1):
+        pad.changed_by(lambda s=stroke: pad.drag_over(*s, target=canvas))
+        pad.wait_for_text(f"drawing: yours, {number} stroke")
+    inked = "c => c.getContext('2d').getImageData(0, 0, 448, 448).data.filter(v => v > 128).length"
+    drawn = canvas.evaluate(inked)
+    pad.changed_by(lambda: pad.root.locator("select").select_option(label="our 8"))
+    pad.wait_for_text("drawing: 8, one of ours")
+    assert canvas.evaluate(inked) != drawn
+    pad.changed_by(pad.root.get_by_role("button", name="Clear").click)
+    pad.wait_for_text("drawing: yours, empty")
+    assert canvas.evaluate(inked) == 0
+    assert pad.root.get_by_text("not up to date").count() == 0 and notebook.problems() == []
 
 
 def test_the_tab_key_reaches_every_control(notebook, explorer, toy):

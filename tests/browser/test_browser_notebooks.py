@@ -36,7 +36,7 @@ def latencies(artefacts):
     """Rows (notebook, what, milliseconds); as a table in the artefacts' folder at the end."""
     rows = []
     yield rows
-    heading = "| notebook | explorer | keys | median (ms) | 95th percentile (ms) |"
+    heading = "| notebook | explorer | presses | median (ms) | 95th percentile (ms) |"
     lines = [heading, "|---" * 5 + "|"]
     for notebook, title, times in rows:
         high = statistics.quantiles(times, n=20, method="inclusive")[-1]
@@ -62,6 +62,9 @@ def test_everything_moves_and_nothing_complains(path, tmp_path, artefacts, laten
             assert reached == count, f"{explorer.title}: tab reaches {reached} of {count} controls"
             assert explorer.move_everything() > 0
             latencies.append((path.stem, explorer.title, explorer.key_times(PRESSES)))
+            if explorer.places():
+                title = f"{explorer.title} (pointer)"
+                latencies.append((path.stem, title, explorer.pointer_times(PRESSES)))
             explorer.root.screenshot(path=artefacts / f"{path.stem}_{number}.png")
         found = quizzes(notebook)
         assert len(found) == sentences["quiz"]

@@ -19,6 +19,7 @@ from vae_course.widgets.gpt import gpt_explorer
 from vae_course.widgets.kl import elbo_gap_explorer, kl_explorer
 from vae_course.widgets.latent import latent_explorer
 from vae_course.widgets.mixer import mixer_explorer
+from vae_course.widgets.pad import centred_digit, drawing_pad, ink, our_digits
 from vae_course.widgets.quiz import Quiz
 from vae_course.widgets.reparameterization import reparameterization_explorer
 from vae_course.widgets.training import class_explorer, training_explorer
@@ -36,16 +37,20 @@ __all__ = [
     "Text",
     "anomaly_explorer",
     "blend_explorer",
+    "centred_digit",
     "class_explorer",
     "codes_explorer",
     "diagnosis_explorer",
     "diffusion_explorer",
+    "drawing_pad",
     "elbo_gap_explorer",
     "gpt_explorer",
     "house_figure",
+    "ink",
     "kl_explorer",
     "latent_explorer",
     "mixer_explorer",
+    "our_digits",
     "reparameterization_explorer",
     "training_explorer",
     "transposed_explorer",

@@ -171,6 +171,8 @@ class Row:
 def build(control: Control, changed: Callable[[Any], None], *, label_width: str) -> Row:
     r"""The widgets of a control; `changed(value)` is called when one was moved (a button: None)."""
     label = {"description": control.label, "style": {"description_width": label_width}}
+    if hasattr(control, "row"):  # it makes its own
+        return control.row(changed, label)
     if isinstance(control, Slider):
         return _slider_row(control, changed, label)
     if isinstance(control, Choice):
