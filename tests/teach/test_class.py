@@ -1,6 +1,7 @@
 """A class hands in: everybody is graded or reported, and nobody gains what was not earned.
 
-The ordinary run grades a few; `python -m pytest tests/teach -m whole_class -n 0` all of them.
+The ordinary run grades a few; `python -m pytest tests/teach -m whole_class -n 0` all of them, and
+what takes several gradings.
 """
 
 import copy
@@ -196,6 +197,7 @@ def enter(graded, rows, separator=";"):
     return teach("marks", tiny.NAME, path, course=graded.course, check=False)
 
 
+@pytest.mark.whole_class
 def test_what_is_flagged_can_be_marked_down_and_commented(own):
     teach("marks", tiny.NAME, course=own.course)
     rows = table(own.course / "scores" / f"{tiny.NAME}-written.csv")
@@ -220,6 +222,7 @@ def test_a_table_with_nothing_to_enter_is_an_error(own):
     assert done.returncode == 1 and "columns student, cell, points" in done.stderr
 
 
+@pytest.mark.whole_class
 def test_late_work_costs_what_was_said_and_an_extension_saves_it(own):
     for student in ("perfect", "sign"):
         path = own.course / "submitted" / student / tiny.NAME / "timestamp.txt"

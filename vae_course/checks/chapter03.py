@@ -187,7 +187,8 @@ sampling.mistake("noise-shared-by-dimensions",
 sampling.mistake("one-number-of-noise", edit=("torch.randn_like(std)", "torch.randn(1)"),
                  hint="One single number was drawn for the whole batch. Draw one for each image "
                       "and each dimension: noise has the shape (B, D).")
-sampling.mistake("fixed-seed", edit=("    noise =", "    torch.manual_seed(0)\n    noise ="),
+sampling.mistake("fixed-seed",  # torch.manual_seed does the same and looks at every device: slow
+                 edit=("    noise =", "    torch.default_generator.manual_seed(0)\n    noise ="),
                  hint="Every call gives the same sample: a seed is set inside the function. The "
                       "same noise in every step is no noise; seed once, outside.")
 sampling.mistake("mean-left-out", edit=("return mean +", "return"),

@@ -757,7 +757,8 @@ prior.mistake("no-batch-axis",
               in_pairs=False,
               hint="One latent without a batch axis was decoded: shape (latent_dim,). The decoder "
                    "wants (count, latent_dim).")
-prior.mistake("fixed-seed", edit=("    latent =", "    torch.manual_seed(0)\n    latent ="),
+prior.mistake("fixed-seed",
+              edit=("    latent =", "    torch.default_generator.manual_seed(0)\n    latent ="),
               hint="Every call gives the same images: a seed is set inside the function. (With "
                    "torch.manual_seed that also resets the random numbers of whoever calls it.) "
                    "Seed once, outside.")
