@@ -1,6 +1,7 @@
 """Every notebook keeps the house rules, present and future; nbval runs their cells elsewhere."""
 
 import re
+import runpy
 import warnings
 from pathlib import Path
 
@@ -51,3 +52,12 @@ def test_notebooks_are_numbered_once():
     assert all(re.fullmatch(r"\d\db?", number) for number in numbers), numbers
     assert len(set(numbers)) == len(numbers), numbers
     assert {number[:2] for number in numbers} <= set(numbers), "a companion without its lesson"
+
+
+def test_the_cheat_sheet_is_in_step():
+    docs = FOLDER.parent / "docs"
+    maker = runpy.run_path(str(docs / "make_cheat_sheet.py"))
+    printed = (docs / "cheat_sheet.md").read_text(encoding="utf-8")
+    assert printed == maker["text"](), "run python docs/make_cheat_sheet.py"
+    chapters = {path.name for path in NOTEBOOKS if re.match(r"\d\d_", path.name)}
+    assert set(re.findall(r"notebooks/(\w+\.ipynb)", printed)) == chapters

@@ -28,7 +28,7 @@ language = "en"
 extensions = ["myst_nb", "sphinx_copybutton"]
 include_patterns = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "notebooks/README.md", "notebooks/*.ipynb"),
-    *("docs/mistakes.md", "docs/add_an_exercise.md", "docs/lessons/*.md"),
+    *("docs/cheat_sheet.md", "docs/mistakes.md", "docs/add_an_exercise.md", "docs/lessons/*.md"),
     *("assignments/README.md", "benchmarks/README.md"),
     *("data/README.md", "data/pretrained/README.md"),
 ]
@@ -69,7 +69,7 @@ if "MATHJAX" not in os.environ:
 # What the README's page leads to, in this order; what is not there yet is left out.
 CONTENTS = {
     "Notebooks": ["notebooks/*.ipynb"],
-    "To look up": ["notebooks/README.md", "docs/mistakes.md"],
+    "To look up": ["docs/cheat_sheet.md", "notebooks/README.md", "docs/mistakes.md"],
     "Teaching": ["docs/lessons/*.md", "docs/add_an_exercise.md", "assignments/README.md"],
     "The project": [
         *("benchmarks/README.md", "data/pretrained/README.md", "data/README.md"),
