@@ -11,8 +11,8 @@ from vae_course.admin.notebooks import find_notebooks, read_notebook
 TARGET = Path(__file__).with_name("cheat_sheet.md")
 HEAD = """# The course on two pages
 
-Written by `python docs/make_cheat_sheet.py` from the summaries at the chapters' ends. The letters are
-those of [the notation](../notebooks/README.md); "above" means: in that chapter.
+Written by `python docs/make_cheat_sheet.py` from the summaries at the ends of the chapters. The
+letters are those of [the notation](../notebooks/README.md); "above" means: in that chapter.
 """
 
 
