@@ -79,6 +79,28 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
         "(claim, setup, hide-input) mean to JupyterLab, Colab and the website. Nothing is run.",
         **_example("vae-course notebooks tidy 01"),
     )
+    page = actions.add_parser(
+        "html",
+        help="one HTML page of a notebook, with --live one in which the explorers move",
+        description="Write a notebook with its stored outputs as one HTML page, to hand out. With "
+        "--live the notebook is executed once, and its explorers move in the page without Python.",
+        **_example("vae-course notebooks html 04 --live"),
+    )
+    page.add_argument("--live", action="store_true", help="let the explorers move (runs it once)")
+    page.add_argument("--to", type=Path, metavar="FILE", help="the page (default: NAME.html here)")
+    page.add_argument("names", nargs=1, metavar="NAME", help="notebook, such as 04")
+    page.add_argument("--folder", type=Path, help="where the notebooks are")
+    page.set_defaults(work=_notebooks_html)
+    freeze = actions.add_parser(
+        "freeze",
+        help="draw the explorers of notebooks for the website",
+        description="Execute notebooks and store their explorers, drawn over a grid of their "
+        "values, in a folder for each notebook. The website takes them from build/frozen.",
+        **_example("vae-course notebooks freeze 04 --to build/frozen"),
+    )
+    freeze.add_argument("--to", type=Path, default=Path("build/frozen"), metavar="FOLDER",
+                        help="the folder (default: build/frozen)")  # fmt: skip
+    freeze.set_defaults(work=_notebooks_freeze)
     exercise = actions.add_parser(
         "new-exercise",
         help="a file and a notebook to start an exercise from",
@@ -90,7 +112,7 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
     exercise.add_argument("--folder", type=Path, default=Path(), help="where (default: here)")
     exercise.add_argument("--graded", action="store_true", help="cells of an nbgrader assignment")
     exercise.set_defaults(work=_new_exercise)
-    for action in (run, check, tidy):
+    for action in (run, check, tidy, freeze):
         action.add_argument(
             "names", nargs="*", metavar="NAME", help="01, 01_autoencoders or a path (default: all)"
         )
@@ -201,6 +223,42 @@ def _notebooks_run(arguments: argparse.Namespace) -> int:
             print(f"failed, the stored notebook is unchanged\n\n{failure}\n")
         else:
             print(f"{seconds:.0f} s")
+    return 1 if failures else 0
+
+
+def _notebooks_html(arguments: argparse.Namespace) -> int:
+    from vae_course.admin import notebooks
+
+    [path, *others] = _notebook_paths(arguments)
+    if others:
+        raise _BadArgument(f"{arguments.names[0]!r} fits several notebooks; give one in full")
+    to = arguments.to or Path(f"{path.stem}.html")
+    if to.is_dir() or not to.absolute().parent.is_dir():
+        raise _BadArgument(f"--to is {to}; expected a file in a folder that exists")
+    try:
+        moving = notebooks.html_page(path, to, live=arguments.live)
+    except notebooks.NotebookFailed as failure:
+        print(f"no page was written\n\n{failure}\n")
+        return 1
+    said = f", {moving} explorers move in it" if arguments.live else ""
+    print(f"{to}: {to.stat().st_size / 1e6:.1f} MB{said}")
+    return 0
+
+
+def _notebooks_freeze(arguments: argparse.Namespace) -> int:
+    from vae_course.admin import notebooks
+
+    failures = 0
+    for path in _notebook_paths(arguments):
+        print(f"{path.stem} … ", end="", flush=True)
+        try:
+            files = notebooks.freeze_notebook(path, arguments.to / path.stem)
+        except notebooks.NotebookFailed as failure:
+            failures += 1
+            print(f"failed\n\n{failure}\n")
+        else:
+            size = sum(file.stat().st_size for file in files) / 1e6
+            print(f"{len(files)} explorers, {size:.1f} MB", flush=True)
     return 1 if failures else 0
 
 

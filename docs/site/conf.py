@@ -1,5 +1,8 @@
 """The course as a website: the stored outputs of the notebooks, nothing is executed.
 
+Explorers that build/frozen holds (`bash docs/site/build --live`) move in their page; in the place
+of the others stands their sentence.
+
     python -m pip install -e ".[site]"
     python -m sphinx -W --keep-going -c docs/site . build/site
 
@@ -12,10 +15,13 @@ import json
 import os
 import re
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+FROZEN = REPOSITORY / "build" / "frozen"  # a folder a notebook
+sys.path.insert(0, str(REPOSITORY))
 ABOUT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 project = "A course on variational autoencoders"
@@ -43,9 +49,12 @@ myst_heading_anchors = 4
 myst_links_external_new_tab = False
 
 html_theme = "sphinx_book_theme"
-html_static_path = ["static"]
+html_static_path = [
+    "static",
+    *(f"../../vae_course/widgets/{name}.js" for name in ("frozen", "picture")),
+]
 html_css_files = ["course.css"]
-html_js_files = ["search_formulas.js"]
+html_js_files = ["search_formulas.js", ("frozen.js", {"type": "module"})]
 html_favicon = "static/icon.svg"
 html_context = {"default_mode": "auto"}
 html_baseurl = os.environ.get("SITE_URL", "")
@@ -94,7 +103,11 @@ def contents() -> str:
 
 
 def adapted(app, docname: str, source: list[str]) -> None:
-    """The Markdown as Sphinx wants it, where GitHub and JupyterLab are content with less."""
+    """The Markdown as Sphinx wants it, where GitHub and JupyterLab are content with less; frozen
+    explorers in the place of their sentences.
+    """
+    from vae_course.admin.notebooks import place_explorers
+
     path = Path(app.env.doc2path(docname))
     pages = {Path(app.env.doc2path(name)) for name in app.env.found_docs}
     if path.suffix == ".ipynb":
@@ -102,7 +115,9 @@ def adapted(app, docname: str, source: list[str]) -> None:
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
                 cell["source"] = prose("".join(cell["source"]), path, pages)
-        source[0] = json.dumps(notebook)
+        files = [file.name for file in FROZEN.glob(f"{path.stem}/*.bin")]
+        addresses = {name: f"../_static/frozen/{path.stem}/{name}" for name in files}
+        source[0] = json.dumps(place_explorers(notebook, addresses))
     else:
         source[0] = prose(source[0], path, pages)
     if docname == root_doc:
@@ -165,6 +180,8 @@ def finished(app, exception) -> None:
     if exception or app.builder.format != "html":
         return
     shutil.copyfile(app.outdir / "README.html", app.outdir / "index.html")
+    if FROZEN.is_dir():
+        shutil.copytree(FROZEN, app.outdir / "_static" / "frozen", dirs_exist_ok=True)
     if folder := os.environ.get("MATHJAX"):
         (app.outdir / "_static" / "mathjax").mkdir(exist_ok=True)
         shutil.copyfile(Path(folder) / "es5" / "tex-svg.js", app.outdir / "_static" / mathjax_path)

@@ -1,4 +1,4 @@
-"""Re-executing the notebooks, and the form in which they are stored.
+"""Re-executing the notebooks, the form in which they are stored, and notebooks as pages.
 
 A stored notebook holds its outputs and nothing that changes from run to run: no timing, no widget
 state, no progress bars. What an explorer leaves behind is its plain sentence and its static figure,
@@ -8,14 +8,16 @@ so that GitHub and a freshly opened JupyterLab show those instead of "Error disp
 from __future__ import annotations
 
 import hashlib
+import html
 import importlib
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,7 @@ _ON_THE_SITE = {"claim": "remove-cell", "setup": "hide-input", "hide-input": "hi
 _PROGRESS_BAR = re.compile(r"(\d+%\|.*\||\b\d+it ).*\[\d+:\d\d.*\]")
 # `fit` reads it: a bar that is never drawn can't reach a stored or a compared output.
 _NO_BARS = {"TQDM_DISABLE": "1"}
+_SENTENCE = re.compile(r"Interactive explorer: (?P<title>.+?)\. Run this cell to move it;")
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -241,6 +244,82 @@ def run_notebook(path: Path) -> float:
     The kernel is the Python that runs this function. The file is replaced only when all cells ran.
     Raises: NotebookFailed for an error in a cell or text on stderr, and the file stays as it was.
     """
+    start = time.perf_counter()
+    executed = _executed(path)
+    seconds = time.perf_counter() - start
+    write_notebook(executed, path)
+    return seconds
+
+
+def freeze_notebook(path: Path, folder: Path) -> list[Path]:
+    """Execute a notebook and freeze the explorers that it shows; returns their files.
+
+    folder: what it held of other runs is deleted; the notebook's own file stays as it is
+    Raises: NotebookFailed as `run_notebook`, also if no explorer was shown.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; expected a folder for frozen explorers")
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.bin"):
+        old.unlink()
+    _executed(path, VAE_COURSE_FREEZE=str(folder.resolve()))
+    return sorted(folder.glob("*.bin"))
+
+
+def place_explorers(notebook: dict[str, Any], addresses: Mapping[str, str]) -> dict[str, Any]:
+    """Put frozen explorers in the place of their sentences, in place; returns the notebook.
+
+    addresses: name of the file → its address, or "#ID" of an element of the page that holds it
+    """
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            said = _SENTENCE.match("".join(output.get("data", {}).get("text/plain", "")))
+            # The name that widgets.frozen.file_name gives.
+            name = said and re.sub(r"\W+", "-", said["title"].lower()).strip("-") + ".bin"
+            if name in addresses:
+                shown = f'<p>{html.escape(said.string)}</p>'
+                shown = f'<div class="frozen-explorer" data-from="{addresses[name]}">{shown}</div>'
+                output["data"] = {"text/html": shown, "text/plain": said.string}
+    return notebook
+
+
+def html_page(path: Path, to: Path, *, live: bool = False) -> int:
+    """Write a notebook with its stored outputs as one HTML page; returns its explorers that move.
+
+    live: execute the notebook, and let its explorers move: everything is inside the page, but
+        MathJax, which a browser fetches for the formulas
+    Raises: NotebookFailed as `run_notebook`, if live.
+    """
+    import nbconvert
+    from nbformat import from_dict
+    from traitlets.config import Config
+
+    from vae_course.files import write_whole
+
+    notebook, files, scripts = read_notebook(path), [], ""
+    if live:
+        from vae_course.widgets import frozen
+
+        with tempfile.TemporaryDirectory() as folder:
+            files = freeze_notebook(path, Path(folder))
+            scripts = frozen.inline(files)
+        place_explorers(notebook, {file.name: f"#{file.stem}" for file in files})
+    # As docs/notebook_as_html.py: the classic template keeps the pictures' descriptions.
+    settings = {"HTMLExporter": {"template_name": "classic"},
+                "CSSHTMLHeaderPreprocessor": {"style": "xcode"}}  # fmt: skip
+    exporter = nbconvert.HTMLExporter(
+        config=Config(settings), require_js_url="", jquery_url="", mermaid_js_url=""
+    )
+    page, _ = exporter.from_notebook_node(
+        from_dict(notebook), resources={"metadata": {"name": path.stem}}
+    )
+    page = re.sub(r'<script src=""></script>\n?', "", page)
+    write_whole(to, page.replace("</body>", f"{scripts}\n</body>").encode())
+    return len(files)
+
+
+def _executed(path: Path, **environment: str) -> dict[str, Any]:
+    """A notebook run in its folder, with more environment variables, in the stored form."""
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -263,24 +342,21 @@ def run_notebook(path: Path) -> float:
         store_widget_state=False,
         on_cell_start=lambda cell, cell_index: running.append(cell_index + 1),
     )
-    start = time.perf_counter()
     try:
         # stderr: what the kernel process says about itself. What cells write there is captured.
-        client.execute(env=os.environ | _NO_BARS, stderr=subprocess.DEVNULL)
+        client.execute(env=os.environ | _NO_BARS | environment, stderr=subprocess.DEVNULL)
     except CellExecutionError as error:
         lines = _ANSI_COLOUR.sub("", error.traceback).strip().splitlines()
         raise _failure(path, notebook, running[-1], "\n".join(lines[-12:])) from None
     except (CellTimeoutError, DeadKernelError) as error:
         raise _failure(path, notebook, running[-1], str(error).splitlines()[0]) from None
-    seconds = time.perf_counter() - start
     cleaned = clean(json.loads(json.dumps(notebook)))
     for number, cell in enumerate(cleaned["cells"], start=1):
         for output in cell.get("outputs", []):
             if output.get("name") == "stderr":
                 problem = f"wrote to stderr, which nbval can't compare:\n{output['text'].rstrip()}"
                 raise _failure(path, notebook, number, problem)
-    write_notebook(cleaned, path)
-    return seconds
+    return cleaned
 
 
 def _failure(path: Path, notebook: dict, number: int, problem: str) -> NotebookFailed:

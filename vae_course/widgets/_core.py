@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import html
 import io
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import ipywidgets
@@ -19,7 +21,8 @@ from PIL import Image
 
 from vae_course import plots
 from vae_course.plots.pictures import CSS_DPI, DPI, labelled_grid
-from vae_course.widgets._controls import Again, Choice, Control, Slider, build, label_width
+from vae_course.widgets import frozen
+from vae_course.widgets._controls import Again, Choice, Control, Slider, Text, build, label_width
 from vae_course.widgets.picture import make_picture
 
 
@@ -100,6 +103,8 @@ class Explorer:
     grips: parts of the picture that can be taken hold of; a function of the values where they
         depend on these. Of two that overlap the first counts.
     hold: how to do it, one sentence for the line above the controls
+    live: of a page without a kernel (see `freeze`): the controls that move there, the most
+        important one first, each with how many values it takes, a list of them, or None for all
     """
 
     def __init__(
@@ -112,12 +117,15 @@ class Explorer:
         limits: Callable[..., Mapping[str, tuple[float, float]]] | None = None,
         grips: Grips = (),
         hold: str = "Press or drag on the picture.",
+        live: Mapping[str, Any] | None = None,
         how_to: str = "Drag a slider, use the arrow keys on it, or type a number and press Enter.",
     ):
         if not title or title.endswith("."):
             raise ValueError(f"title is {title!r}; expected a few words without a full stop")
         self.title, self.hold = title, hold
         self.controls = dict(controls)
+        movable = [name for name, item in self.controls.items() if not isinstance(item, Text)]
+        self.live = dict.fromkeys(movable) if live is None else dict(live)
         self._draw, self._describe, self._limits = draw, describe, limits
         self._values = self._tidied({name: item.value for name, item in self.controls.items()})
         self._busy = self._failed = False
@@ -195,6 +203,21 @@ class Explorer:
     def words(self, **values: Any) -> str:
         r"""The same state in words: the values, and what the picture shows."""
         return self._worded(self._state(values))
+
+    def ends(self, **values: Any) -> Mapping[str, tuple[float, float]]:
+        r"""The narrower ends of sliders at these values, as `limits` sets them."""
+        return self._ends(values)
+
+    def freeze(self, folder: str | os.PathLike[str], *, limit: int = frozen.LIMIT) -> Path:
+        r"""Draw it over a grid of its values, for a page in which it moves without a kernel.
+
+        limit: bytes of the file at most
+        Returns: the file; a page shows it with frozen.js, as `vae-course notebooks html --live`
+        and the website do.
+        Raises: ValueError if `live` names what can't move, the pictures differ in size, or
+        nothing fits.
+        """
+        return frozen.freeze(self, Path(folder), limit=limit)
 
     def _state(self, values: Mapping[str, Any]) -> dict[str, Any]:
         first = {name: control.value for name, control in self.controls.items()}
@@ -291,7 +314,12 @@ class Explorer:
         )
 
     def show(self) -> None:
-        r"""Show the explorer; outside a notebook, its sentence."""
+        r"""Show the explorer; outside a notebook, its sentence.
+
+        Where VAE_COURSE_FREEZE names a folder, it is also frozen there.
+        """
+        if folder := os.environ.get("VAE_COURSE_FREEZE"):
+            self.freeze(folder)
         show_widget(self.widget, self.sentence)
 
     def _ipython_display_(self, **_options: Any) -> None:
