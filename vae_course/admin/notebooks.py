@@ -313,7 +313,9 @@ def html_page(path: Path, to: Path, *, live: bool = False) -> int:
     page, _ = exporter.from_notebook_node(
         from_dict(notebook), resources={"metadata": {"name": path.stem}}
     )
-    page = re.sub(r'<script src=""></script>\n?', "", page)
+    # No library from another host but MathJax: the course's notebooks need none of the others.
+    page = re.sub(r'<script src=""></script>\s*', "", page)
+    page = re.sub(r'(?s)<script type="module">\s*import mermaid.*?</script>', "", page)
     write_whole(to, page.replace("</body>", f"{scripts}\n</body>").encode())
     return len(files)
 

@@ -101,5 +101,6 @@ def blend_explorer(
     return Explorer(
         "one digit becomes another, on three paths", controls, draw, describe,
         grips=lambda **_: [live.grip(below, "t")],
+        live={"start": 8, "end": 8, "t": 21},
         hold="Press or drag in the lower picture to move along the paths.",
     )  # fmt: skip

@@ -113,5 +113,6 @@ def codes_explorer(
     return Explorer(
         "a digit in letters", controls, draw, describe,
         grips=lambda **_: [live.grip(grid, "column", "row")],
+        live={"row": None, "column": None, "letter": 9, "write_on": None},
         hold="Press a letter to choose it.",
     )  # fmt: skip

@@ -79,5 +79,6 @@ def diffusion_explorer(
     return Explorer(
         "a digit out of noise", controls, draw, describe,
         grips=lambda **_: [live.grip(axes, "done", x_ends=(0, steps)) for axes in pair],
+        live={"digit": None, "done": 26, "guidance": (0.0, 2.0, 6.0)},
         hold="Drag across a picture, from the noise at its left to the digit at its right.",
     )  # fmt: skip

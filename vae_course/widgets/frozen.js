@@ -233,6 +233,7 @@ export async function mount(root) {
   root.replaceChildren(
     element("p", {}, element("b", { textContent: about.title }), element("br"), how), ...note,
     ...lines.map(({ line }) => line), canvas, status);
+  root.grips = () => grips;
   root.dataset.alive = "yes";
 }
 

@@ -83,6 +83,7 @@ def two_generators_explorer(
     return Explorer(
         title, controls, draw, describe,
         grips=lambda **_: [live.grip(axes, "angle", x_ends=around) for axes in rows],
+        live={"angle": 31, "length": 6, "shift": 5},
         hold="Press or drag on the walk round the circle.",
     )  # fmt: skip
 

@@ -126,6 +126,7 @@ def gpt_explorer(
         describe,
         limits=limits,
         grips=grips,
+        live={"cursor": None, "look": None, "temperature": (0.5, 1.0, 1.5)},
         hold="Press a character, or a row of the map, to put the cursor there.",
         how_to="Type a prompt (\\n is a line break) and press Enter; move the cursor through it.",
     )

@@ -278,5 +278,6 @@ def elbo_gap_explorer(*, weight: float = 1.0, noise_std: float = 0.6) -> Explore
     return Explorer(
         "the ELBO, the gap and log p(x)", controls, draw, describe,
         grips=lambda **_: [live.grip(above, "mean", "log_var", y_ends=_as_high_as(1.6))],
+        live={"mean": 13, "log_var": 11, "x": (0.0, 1.5, 3.0), "samples": (1, 8, 64)},
         hold=f"{_HOLD} where its peak should be.",
     )  # fmt: skip

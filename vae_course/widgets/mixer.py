@@ -104,5 +104,6 @@ def mixer_explorer(
 
     return Explorer(
         "attributes of a digit, mixed", controls, draw, describe, grips=grips,
+        live={"digit": 4} | dict.fromkeys(kinds, 7),
         hold="Press or drag on a bar.",
     )  # fmt: skip

@@ -42,6 +42,7 @@ def transposed_explorer(
     }
     return Explorer(
         title, controls, _draw, _describe, limits=_limits, grips=_grips,
+        live=dict.fromkeys(["kernel", "stride", "padding", "output_padding", "step"]),
         hold="Press a pixel of the image to lay the stamps up to it.",
     )  # fmt: skip
 
