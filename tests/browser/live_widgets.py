@@ -133,17 +133,21 @@ class LiveExplorer(LiveWidget):
         mouse.up()
 
     def pointer_times(self, count: int) -> list[float]:
-        """Milliseconds from press to picture, all over what can be held; half must move."""
+        """Milliseconds from press to picture, left and right in turn, all over what can be held.
+
+        A press may set what stands there already; half of them must not.
+        """
         from playwright.sync_api import TimeoutError
 
-        places, times, still = self.places(), [], 0
+        places, times, still = sorted(self.places()), [], 0
+        half = len(places) // 2
         for number in range(count):
-            place = places[number * 37 % len(places)]
+            place = places[number % 2 * half + number * 37 % half]
             try:
                 times.append(self.changed_by(lambda p=place: self.drag_over(p), seconds=1.5))
             except TimeoutError:  # the press before has set the same
                 still += 1
-        assert len(times) >= still, f"{self.title}: {still} of {count} presses moved nothing"
+        assert times and len(times) >= still, f"{self.title}: {still} of {count} presses moved nothing"
         return times
 
     def type_number(self, text: str, *, box: int = 0) -> float:

@@ -1,0 +1,85 @@
+"""Each explorer of the course by pointer, slider and key; the times from press to picture.
+
+    python -m pytest -n 0 -s -m browser tests/browser/test_browser_pointer.py
+
+The explorers are those of tests/test_pointer.py, on toy models where that is faster. Screenshots
+and the table go to the folder that VAE_COURSE_ARTEFACTS names, else into pytest's temporary one.
+"""
+
+import os
+import statistics
+from pathlib import Path
+
+import pytest
+from jupyter_browser import JupyterLab
+from live_widgets import explorers
+
+from test_pointer import MIDDLES
+
+pytestmark = pytest.mark.browser
+nbformat = pytest.importorskip("nbformat")
+NAMES = [make.__name__ for make in MIDDLES]
+PRESSES = 25  # of each explorer
+
+
+@pytest.fixture(scope="module")
+def artefacts(tmp_path_factory):
+    named = os.environ.get("VAE_COURSE_ARTEFACTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("artefacts")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notebooks")
+    tests = Path(__file__).parent.parent
+    start = f"import sys\nsys.path.insert(0, {str(tests)!r})\nfrom test_pointer import MIDDLES"
+    shows = [f"[*MIDDLES][{number}]().show()" for number in range(len(NAMES))]
+    cells = [nbformat.v4.new_code_cell(source) for source in (start, *shows)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "all.ipynb")
+    with JupyterLab(folder) as lab, lab.open("all.ipynb") as page:
+        page.run_all(seconds=600)
+        yield page
+
+
+@pytest.fixture(scope="module")
+def found(notebook):
+    found = explorers(notebook)
+    assert len(found) == len(NAMES)
+    return dict(zip(NAMES, found, strict=True))
+
+
+@pytest.fixture(scope="module")
+def times(artefacts):
+    """Name → milliseconds from press to picture; a table at the end."""
+    times = {}
+    yield times
+    lines = ["| explorer | presses | median (ms) | 95th percentile (ms) |", "|---" * 4 + "|"]
+    everything = [time for own in times.values() for time in own]
+    for name, own in [*times.items(), ("all", everything)]:
+        high = statistics.quantiles(own, n=20, method="inclusive")[-1]
+        lines.append(f"| {name} | {len(own)} | {statistics.median(own):.0f} | {high:.0f} |")
+    text = "\n".join(lines) + "\n"
+    (artefacts / "pointer-latency.md").write_text(text, encoding="utf-8")
+    print(f"\n{text}in {artefacts}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pointer_slider_and_key_move_picture_and_words(name, notebook, found, times, artefacts):
+    explorer = found[name]
+    explorer.root.scroll_into_view_if_needed()
+    explorer.root.screenshot(path=artefacts / f"pointer_{name}.png")
+    words = explorer.root.locator(".widget-html").last
+    said = {words.inner_text()}
+    for move in (
+        lambda: times.update({name: explorer.pointer_times(PRESSES)}),
+        lambda: explorer.press(explorer.handles[0]),
+        lambda: explorer.drag(explorer.handles[0]),
+    ):
+        move()
+        notebook.page.wait_for_timeout(200)  # the words come a moment after the picture
+        said.add(words.inner_text())
+    assert len(said) >= 3, said
+    assert notebook.problems() == []
