@@ -147,7 +147,7 @@ class LiveExplorer(LiveWidget):
                 times.append(self.changed_by(lambda p=place: self.drag_over(p), seconds=1.5))
             except TimeoutError:  # the press before has set the same
                 still += 1
-        assert times and len(times) >= still, f"{self.title}: {still} of {count} presses moved nothing"
+        assert times and len(times) >= still, f"{self.title}: {still} of {count} moved nothing"
         return times
 
     def type_number(self, text: str, *, box: int = 0) -> float:

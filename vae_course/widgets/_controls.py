@@ -176,9 +176,11 @@ def build(control: Control, changed: Callable[[Any], None], *, label_width: str)
     if isinstance(control, Slider):
         return _slider_row(control, changed, label)
     if isinstance(control, Choice):
-        widget = ipywidgets.Dropdown(options=control.pairs, value=control.value, **label)
+        wide = {"layout": {"width": f"calc({label_width} + 212px)", "max_width": "100%"}}
+        widget = ipywidgets.Dropdown(options=control.pairs, value=control.value, **label, **wide)
     elif isinstance(control, Switch):
-        widget = ipywidgets.Checkbox(value=control.value, indent=True, **label)
+        whole = {"layout": {"width": "auto"}}  # its words stand to the right of the box
+        widget = ipywidgets.Checkbox(value=control.value, indent=True, **label, **whole)
     elif isinstance(control, Text):
         wide = {"layout": {"width": f"calc({label_width} + 330px)", "max_width": "100%"}}
         widget = ipywidgets.Text(value=control.value, continuous_update=False, **label, **wide)

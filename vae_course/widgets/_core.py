@@ -22,7 +22,16 @@ from PIL import Image
 from vae_course import plots
 from vae_course.plots.pictures import CSS_DPI, DPI, labelled_grid
 from vae_course.widgets import frozen
-from vae_course.widgets._controls import Again, Choice, Control, Slider, Text, build, label_width
+from vae_course.widgets._controls import (
+    Again,
+    Choice,
+    Control,
+    Slider,
+    Switch,
+    Text,
+    build,
+    label_width,
+)
 from vae_course.widgets.picture import make_picture
 
 
@@ -133,7 +142,7 @@ class Explorer:
         self._grips = grips if callable(grips) else lambda **_values: grips
         self.image = make_picture(title, self.press)
         self.status = ipywidgets.HTML()
-        labelled = [c.label for c in self.controls.values() if not isinstance(c, Again)]
+        labelled = [c.label for c in self.controls.values() if not isinstance(c, Again | Switch)]
         width = label_width(labelled)
         self.rows = {
             name: build(control, self._changed(name), label_width=width)

@@ -8,7 +8,7 @@ function render({ model, el }) {
   canvas.setAttribute("aria-label", "Pad to draw a digit on with mouse, pen or finger; by keyboard choose one of ours");
   Object.assign(canvas.style, {
     width: "224px", height: "224px", background: "black", cursor: "crosshair", touchAction: "none",
-    outline: "1px solid gray",
+    outline: "1px solid gray", margin: "2px",
   });
   el.append(canvas);
   const pen = canvas.getContext("2d");

@@ -145,7 +145,8 @@ class DrawingRow:
     def __init__(self, control: Drawing, changed: Callable[[Any], None], label: dict):
         self.control = control
         options = [(_OWN, _OWN), *((f"our {name}", name) for name in control.examples)]
-        self.list = ipywidgets.Dropdown(options=options, **label)
+        room = {"width": f"calc({label['style']['description_width']} + 120px)"}
+        self.list = ipywidgets.Dropdown(options=options, layout=room, **label)
         self.list.observe(
             lambda change: changed(() if change["new"] == _OWN else change["new"]), names="value"
         )
