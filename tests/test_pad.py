@@ -178,3 +178,10 @@ def test_pad_refuses_what_does_not_fit(options, message):
 def test_a_drawing_is_strokes_or_one_of_ours(value):
     with pytest.raises(ValueError, match="expected"):
         pad().set(drawing=value)
+
+
+def test_without_a_kernel_ours_can_be_chosen():
+    from vae_course.widgets import frozen
+
+    explorer = pad()
+    assert frozen.plan(explorer.controls, explorer.live, 400)["drawing"] == list("0123456789")

@@ -190,7 +190,7 @@ def _control(name: str, control: Control, values: list) -> dict[str, Any]:
     options = [value for _, value in control.pairs] if isinstance(control, Choice) else None
     return {
         "name": name,
-        "kind": type(control).__name__.lower(),
+        "kind": "choice" if options else type(control).__name__.lower(),
         "label": control.label,
         "texts": [control.words(value).removeprefix(lead) for value in values],
         # where a grip puts it: a slider's values, of a choice the place of the option

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +22,7 @@ from PIL import Image, ImageDraw
 from vae_course.plots.latent_map import latent_map, thinned
 from vae_course.plots.pictures import as_array, checked_pixels
 from vae_course.plots.style import HOUSE_STYLE, PALETTE
-from vae_course.widgets._controls import Slider, Switch
+from vae_course.widgets._controls import Choice, Slider, Switch
 from vae_course.widgets._core import Explorer
 from vae_course.widgets._drawing import LiveFigure, house_figure
 from vae_course.widgets.picture import anywidget
@@ -102,6 +101,10 @@ def centred_digit(picture) -> np.ndarray:
     return field28
 
 
+def _strokes(drawing: str | Strokes) -> Strokes:
+    return our_digits()[drawing] if isinstance(drawing, str) else drawing
+
+
 if anywidget:
 
     class Pad(anywidget.AnyWidget):
@@ -113,21 +116,11 @@ if anywidget:
         fresh = traitlets.Bool(True).tag(sync=True)
 
 
-@dataclass(frozen=True)
-class Drawing:
-    r"""A control that is drawn: strokes, or the name of one of `our_digits`."""
-
-    label: str
-    value: Any = "3"
-    examples: Mapping[str, Strokes] = field(default_factory=our_digits)
+class Drawing(Choice):
+    r"""One of `our_digits`, by its name, or strokes of the reader's own."""
 
     def checked(self, value: Any) -> str | Strokes:
-        if isinstance(value, str) and value not in self.examples:
-            raise ValueError(f"{self.label} is {value!r}; expected {', '.join(self.examples)}")
-        return value if isinstance(value, str) else checked_strokes(value)
-
-    def strokes(self, value: str | Strokes) -> Strokes:
-        return self.examples[value] if isinstance(value, str) else value
+        return super().checked(value) if isinstance(value, str) else checked_strokes(value)
 
     def words(self, value: str | Strokes) -> str:
         if isinstance(value, str):
@@ -143,8 +136,7 @@ class DrawingRow:
     r"""The pad, a list of our digits, and a button that clears the pad."""
 
     def __init__(self, control: Drawing, changed: Callable[[Any], None], label: dict):
-        self.control = control
-        options = [(_OWN, _OWN), *((f"our {name}", name) for name in control.examples)]
+        options = [(_OWN, _OWN), *((f"our {name}", name) for name in control.options)]
         room = {"width": f"calc({label['style']['description_width']} + 120px)"}
         self.list = ipywidgets.Dropdown(options=options, layout=room, **label)
         self.list.observe(
@@ -166,7 +158,7 @@ class DrawingRow:
     def put(self, value: str | Strokes) -> None:
         self.list.value = value if isinstance(value, str) else _OWN
         if self.pad:
-            strokes = [[list(point) for point in one] for one in self.control.strokes(value)]
+            strokes = [[list(point) for point in one] for one in _strokes(value)]
             if self.pad.strokes != strokes:
                 self.pad.strokes = strokes
             self.pad.fresh = isinstance(value, str)
@@ -250,12 +242,11 @@ def drawing_pad(
             pictures.append(axes.imshow(blank, cmap="gray", vmin=0, vmax=255,
                                         interpolation="nearest"))  # fmt: skip
     live = LiveFigure(figure, [ring, *pictures])
-    control = Drawing("drawing")
     last: dict[tuple, tuple] = {}  # what was drawn last: describing it must not encode it again
 
     def state(drawing, width: float, centred: bool):
         if (drawing, width, centred) not in last:
-            fine = ink(control.strokes(drawing), width)
+            fine = ink(_strokes(drawing), width)
             digit = centred_digit(fine) if centred else fine.reshape(28, 10, 28, 10).mean((1, 3))
             code = encoded(torch.from_numpy(digit)[None, None])
             far, nearest = torch.cdist(code, codes)[0].topk(_NEAREST, largest=False)
@@ -285,7 +276,7 @@ def drawing_pad(
         )
 
     controls = {
-        "drawing": control,
+        "drawing": Drawing("drawing", list(our_digits()), "3"),
         "width": Slider("line width", 1.0, 4.0, 2.2, 0.2, unit="pixels"),
         "centred": Switch("centred and scaled, as MNIST does it", True),
     }
