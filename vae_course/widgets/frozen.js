@@ -16,7 +16,8 @@ const STYLE = `
 [data-theme="dark"] .frozen-explorer canvas { filter: brightness(0.88); }
 .frozen-explorer .frozen-note { font-size: 0.9em; font-style: italic; }`;
 
-const END = [0, 0, 0xff, 0xff]; // of a flushed piece; all are stored without it
+const END = Uint8Array.of(0, 0, 0xff, 0xff); // of a flushed piece; all are stored without it
+const KEPT = 4000; // unpacked squares: 16 MB
 
 async function inflated(parts, format) {
   const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream(format));
@@ -33,7 +34,7 @@ async function bytesFrom(address) {
   return new Uint8Array(await answer.arrayBuffer());
 }
 
-// The file, ready to draw: { about, draw(picture) }.
+// The file, ready to draw: { about, draw(picture), prepare(pictures) }.
 async function opened(bytes, canvas) {
   const [textLength, indexLength] = new Uint32Array(bytes.slice(0, 8).buffer);
   const text = await inflated([bytes.slice(8, 8 + textLength)], "gzip");
@@ -79,26 +80,50 @@ async function opened(bytes, canvas) {
     from += length;
   }
   const shown = new Array(changing.length).fill(-1);
-  async function draw(picture) {
-    const row = index.subarray(picture * changing.length, (picture + 1) * changing.length);
-    const needed = [...row.keys()].filter((at) => row[at] !== shown[at]);
+  const ready = new Map(); // squares that are unpacked, those used last at its end
+  const key = (at, number) => at * 65536 + number;
+  const rowOf = (picture) => index.subarray(picture * changing.length, (picture + 1) * changing.length);
+
+  // Unpack what these pictures need: all pieces in one stream, each behind its place's examples.
+  async function prepare(pictures) {
+    const wanted = new Map();
+    for (const picture of pictures) {
+      rowOf(picture).forEach((number, at) => {
+        if (!ready.has(key(at, number))) wanted.set(key(at, number), [at, number]);
+      });
+    }
+    if (!wanted.size) return;
     const parts = [];
-    for (const at of needed) {
-      const start = offsets[at][row[at]];
-      parts.push(...dictionaries[changing[at]], pieces.subarray(start, start + lengths[at][row[at]]), Uint8Array.from(END));
+    for (const [at, number] of wanted.values()) {
+      const start = offsets[at][number];
+      parts.push(...dictionaries[changing[at]], pieces.subarray(start, start + lengths[at][number]), END);
     }
     parts.push(Uint8Array.of(3, 0)); // the last block, empty
     const indices = await inflated(parts, "deflate-raw");
     let end = 0;
-    for (const at of needed) {
+    for (const [name, [at]] of wanted) {
       end += about.examples[changing[at]] * area;
-      put(changing[at], indices, end);
+      ready.set(name, indices.slice(end, end + area));
       end += area;
-      shown[at] = row[at];
     }
-    context.putImageData(image, 0, 0);
   }
-  return { about, draw };
+  async function draw(picture) {
+    const row = rowOf(picture);
+    await prepare([picture]);
+    row.forEach((number, at) => {
+      const name = key(at, number), indices = ready.get(name);
+      ready.delete(name);
+      ready.set(name, indices);
+      if (number !== shown[at]) put(changing[at], indices, 0);
+      shown[at] = number;
+    });
+    context.putImageData(image, 0, 0);
+    for (const name of ready.keys()) {
+      if (ready.size <= KEPT + changing.length) break;
+      ready.delete(name);
+    }
+  }
+  return { about, draw, prepare };
 }
 
 function element(name, properties = {}, ...children) {
@@ -175,11 +200,21 @@ function along(ends, fraction) {
 // Mount the explorer that `root` names in data-from. Each new picture sends the event "frozen-drawn".
 export async function mount(root) {
   const canvas = element("canvas");
-  const { about, draw } = await opened(await bytesFrom(root.dataset.from), canvas);
+  const { about, draw, prepare } = await opened(await bytesFrom(root.dataset.from), canvas);
   const { controls } = about;
   const lengths = controls.map(({ texts }) => texts.length);
   const places = controls.map(({ first }) => first);
   const number = () => places.reduce((sum, place, at) => sum * lengths[at] + place, 0);
+  // The pictures one step away, along each control.
+  function neighbours() {
+    const here = number(), found = [];
+    let stride = 1;
+    for (let at = places.length - 1; at >= 0; stride *= lengths[at--]) {
+      if (places[at] > 0) found.push(here - stride);
+      if (places[at] < lengths[at] - 1) found.push(here + stride);
+    }
+    return found.map((state) => about.drawn[state]);
+  }
   const status = element("p", { role: "status" });
   let wanted, grips = [], drawing = false;
 
@@ -204,6 +239,7 @@ export async function mount(root) {
     } finally {
       drawing = false;
     }
+    setTimeout(() => { if (picture === wanted) prepare(neighbours()); }, 30); // the next key is answered at once
   }
   const lines = controls.map((control, at) =>
     row(control, (next) => { places[at] = next(places[at]); return show(); }));
