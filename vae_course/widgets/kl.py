@@ -133,6 +133,7 @@ def kl_explorer() -> Explorer:
     return Explorer(
         "two densities and the KL between them", controls, draw, describe,
         grips=lambda **_: [live.grip(above, "mean", "log_var", y_ends=_as_high_as(1.25))],
+        live={"mean": 13, "log_var": 11, "target": None, "direction": None},
         hold=f"{_HOLD} where its peak should be.",
     )  # fmt: skip
 
@@ -278,6 +279,6 @@ def elbo_gap_explorer(*, weight: float = 1.0, noise_std: float = 0.6) -> Explore
     return Explorer(
         "the ELBO, the gap and log p(x)", controls, draw, describe,
         grips=lambda **_: [live.grip(above, "mean", "log_var", y_ends=_as_high_as(1.6))],
-        live={"mean": 13, "log_var": 11, "x": (0.0, 1.5, 3.0), "samples": (1, 8, 64)},
+        live={"mean": 11, "log_var": 9, "x": (0.0, 1.5, 3.0), "samples": (1, 8, 64)},
         hold=f"{_HOLD} where its peak should be.",
     )  # fmt: skip

@@ -121,6 +121,7 @@ def latent_explorer(
     return Explorer(
         title, controls, draw, describe,
         grips=lambda **_: [live.grip(left, "z1", "z2")],
+        live={"z1": 31, "z2": 31},
         hold="Press or drag on the map to move the point.",
     )  # fmt: skip
 
