@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import io
 import itertools
 import json
@@ -269,7 +270,8 @@ class _Squares:
     r"""Pictures cut into squares; of each place every different square once."""
 
     def __init__(self):
-        self.numbers: list[dict[bytes, int]] = []  # of a place: square → number, in order
+        self.numbers: list[dict[bytes, int]] = []  # of a place: digest of a square → its number
+        self.squares: list[list[bytes]] = []  # of a place: its squares, packed loosely
         self.rows: list[list[int]] = []  # of a picture: the number of each place
 
     def add(self, picture: np.ndarray) -> None:
@@ -277,10 +279,16 @@ class _Squares:
         room = ((0, -height % SQUARE), (0, -width % SQUARE))
         whole = np.pad(picture, room)
         cut = whole.reshape(whole.shape[0] // SQUARE, SQUARE, -1, SQUARE).swapaxes(1, 2)
-        squares = [zlib.compress(square.tobytes(), 1) for row in cut for square in row]
+        squares = [square.tobytes() for row in cut for square in row]
         self.numbers = self.numbers or [{} for _ in squares]
-        each = zip(self.numbers, squares, strict=True)
-        self.rows.append([seen.setdefault(square, len(seen)) for seen, square in each])
+        self.squares = self.squares or [[] for _ in squares]
+        self.rows.append([])
+        for seen, kept, square in zip(self.numbers, self.squares, squares, strict=True):
+            name = hashlib.blake2b(square, digest_size=16).digest()
+            if name not in seen:
+                seen[name] = len(kept)
+                kept.append(zlib.compress(square, 1))  # else they fill the memory
+            self.rows[-1].append(seen[name])
 
     def packed(self) -> tuple[dict, bytes, bytes]:
         r"""What the page must know of them, the index (pictures × places that change), the pieces.
@@ -288,8 +296,8 @@ class _Squares:
         The pieces begin with the examples of all places in one gzip stream.
         """
         examples, chunks, counts, lengths = [], [], [], []
-        for seen in self.numbers:
-            squares = [zlib.decompress(square) for square in seen]
+        for kept in self.squares:
+            squares = [zlib.decompress(square) for square in kept]
             few = [squares[place] for place in _evenly(len(squares), EXAMPLES)]
             examples += few
             counts.append(len(few))
@@ -297,7 +305,7 @@ class _Squares:
                 packed = [_against(b"".join(few), square) for square in squares]
                 chunks += packed
                 lengths.append([len(chunk) for chunk in packed])
-        changing = [place for place, seen in enumerate(self.numbers) if len(seen) > 1]
+        changing = [place for place, kept in enumerate(self.squares) if len(kept) > 1]
         index = np.array(self.rows, "<u2")[:, changing]  # (pictures, places)
         together = gzip.compress(b"".join(examples), 9, mtime=0)
         about = {
@@ -309,7 +317,7 @@ class _Squares:
 
 def _against(examples: bytes, square: bytes) -> bytes:
     r"""Raw deflate with a dictionary, ended so that more can follow (less its constant end)."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zdict=examples)
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15, 9, zdict=examples)
     return (packer.compress(square) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
