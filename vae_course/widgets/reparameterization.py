@@ -125,7 +125,7 @@ def reparameterization_explorer(
         draw,
         describe,
         grips=grips,
-        live={"mean": 13, "log_var": 9, "sample": None, "noise": 2},
+        live={"mean": 11, "log_var": 7, "sample": None, "noise": 2},
         hold="Press a number above to choose a sample; drag the samples below to move their mean.",
     )
 
