@@ -63,11 +63,11 @@ def anomaly_threshold(normal_scores: Tensor, false_positive_rate: float) -> floa
 def rate_in_bits(mean: Tensor, log_var: Tensor) -> Tensor:
     r"""KL(N(mean, diag(exp(log_var))) ‖ N(0, I)) of each image, in bits.
 
-    What the code costs on average when many images are sent together and the bits that choose
-    the noise are used for other data (bits back); a coder for one image alone pays more.
+    About what a sample of the code costs on average when many are coded together (relative entropy
+    coding; in lossless coding, bits back reaches it too); a coder for one image alone pays more.
 
     Shapes: mean, log_var (batch, latent) → (batch,)
     Raises: ValueError if the shapes differ.
-    Source: Hinton & van Camp 1993 (bits back); Townsend, Bird & Barber 2019.
+    Source: Flamich, Havasi & Hernández-Lobato 2020; bits back: Townsend, Bird & Barber 2019.
     """
     return gaussian_kl(mean, log_var) / math.log(2)
