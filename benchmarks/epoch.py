@@ -63,13 +63,19 @@ def usual_loss(model: nn.Module, image: Tensor) -> Tensor:
     return (nll + kl) / len(image)
 
 
-def usual_epoch(model: nn.Module, digits, *, batch_size: int, seed: int, workers: int) -> float:
-    r"""The loop of most tutorials; returns the training loss in nats per image."""
+def usual_epoch(
+    model: nn.Module, digits, *, batch_size: int, seed: int, workers: int,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> float:  # fmt: skip
+    r"""The loop of most tutorials; returns the training loss in nats per image.
+
+    optimizer: that of the epochs before, if there were any
+    """
     torch.manual_seed(seed)
     loader = torch.utils.data.DataLoader(
         digits, batch_size=batch_size, shuffle=True, num_workers=workers
     )
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     total = 0.0
     model.train()
     for image, _ in loader:
