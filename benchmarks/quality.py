@@ -34,7 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from benchmarks.epoch import (
     course_loss,
@@ -137,6 +137,16 @@ def half_loss(model: nn.Module, image: Tensor) -> Tensor:
     return losses.negative_elbo(logits, image, mean, log_var)
 
 
+def running_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    r"""For AveragedModel: the decay grows up to `decay`, so the first weights are forgotten."""
+
+    def average(averaged: Tensor, current: Tensor, count: Tensor) -> Tensor:
+        kept = min(decay, (1 + float(count)) / (10 + float(count)))
+        return kept * averaged + (1 - kept) * current
+
+    return average
+
+
 def start_at_average(model: nn.Module, images: Tensor) -> None:
     r"""With a code that says nothing, each pixel is white as often as in the training images."""
     with torch.no_grad():
@@ -188,7 +198,7 @@ def by_fit(
     how = optimizers(recipe, model, steps)
     reported = model
     if recipe.average:
-        reported = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))
+        reported = AveragedModel(model, avg_fn=running_average(recipe.average))
         how["optimizer"].register_step_post_hook(lambda *_: reported.update_parameters(model))
 
     def after_epoch(epoch: int, model: nn.Module, history: training.History) -> None:

@@ -94,3 +94,11 @@ def test_the_stored_tables_hold_what_the_code_runs():
     assert all(math.isfinite(number) for number in seconds)
     chosen = [row["validation_loss"] for row in tried if row["change"] == "as chosen"]
     assert statistics.mean(chosen) < 108
+
+
+def test_a_running_average_forgets_where_it_began():
+    average = quality.running_average(0.998)
+    kept = torch.tensor(1000.0)
+    for count in range(1, 940):
+        kept = average(kept, torch.tensor(0.0), torch.tensor(count))
+    assert abs(kept) < 1e-3
