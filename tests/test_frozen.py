@@ -3,13 +3,20 @@
 import base64
 import gzip
 import json
+import re
 import struct
 import zlib
 
+import nbformat
 import numpy as np
 import pytest
 
-from vae_course.admin.notebooks import place_explorers
+from vae_course.admin.notebooks import (
+    NotebookFailed,
+    find_notebooks,
+    freeze_notebook,
+    place_explorers,
+)
 from vae_course.plots.pictures import fast_png
 from vae_course.widgets import Again, Choice, Explorer, Grip, Slider, Switch, Text
 from vae_course.widgets.frozen import file_name, inline, plan
@@ -200,3 +207,22 @@ def test_a_page_takes_it_in_the_place_of_its_sentence(tmp_path):
     scripts = inline([path])
     assert 'id="a-grey-square"' in scripts and "import {" not in scripts
     assert "export " not in scripts and "function grip(" in scripts
+
+
+@pytest.mark.parametrize("path", find_notebooks(), ids=lambda path: path.stem)
+def test_each_explorer_of_a_notebook_has_a_file_of_its_own(path):
+    said = re.findall(r"Interactive explorer: (.+?)\. Run this cell", path.read_text("utf-8"))
+    names = [file_name(title) for title in said]
+    assert len(set(names)) == len(names)
+
+
+def test_a_failed_freezing_keeps_what_was_frozen(tmp_path):
+    cells = [nbformat.v4.new_code_cell("1 / 0")]
+    notebook = tmp_path / "99_fails.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
+    (tmp_path / "frozen").mkdir()
+    kept = tmp_path / "frozen" / "old.bin"
+    kept.write_bytes(b"old")
+    with pytest.raises(NotebookFailed):
+        freeze_notebook(notebook, tmp_path / "frozen")
+    assert [*(tmp_path / "frozen").iterdir()] == [kept] and kept.read_bytes() == b"old"

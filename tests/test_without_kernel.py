@@ -2,16 +2,13 @@
 
 import itertools
 import re
-import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
-import nbconvert
 import pytest
 from bs4 import BeautifulSoup  # nbconvert needs it, too
-from traitlets.config import Config
 
-from vae_course.admin.notebooks import find_notebooks, read_notebook
+from vae_course.admin.notebooks import find_notebooks, html_exporter, read_notebook
 
 ROOT = Path(__file__).parent.parent
 RUBBISH = ("Error displaying widget", "model_id", "version_major", "jupyter.widget")
@@ -19,16 +16,9 @@ PIXELS = re.compile(r"(?<=src=\"data:image/)[^\"]+")  # long, and nothing to rea
 ANNOUNCED = re.compile(r"Interactive (?:explorer|quiz)")
 
 
-def settings():
-    """Those of docs/notebook_as_html.py, which the contributors' guide tells people to use."""
-    config = Config()
-    runpy.run_path(str(ROOT / "docs" / "notebook_as_html.py"), {"get_config": lambda: config})
-    return config
-
-
 @pytest.fixture(scope="module", params=find_notebooks(), ids=lambda path: path.stem)
 def notebook(request):
-    html, _ = nbconvert.HTMLExporter(config=settings()).from_filename(str(request.param))
+    html, _ = html_exporter().from_filename(str(request.param))
     page = BeautifulSoup(PIXELS.sub("", html), "html.parser")
     for tag in page(["style", "script"]):
         tag.decompose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -213,16 +213,20 @@ def _new_exercise(arguments: argparse.Namespace) -> int:
 def _notebooks_run(arguments: argparse.Namespace) -> int:
     from vae_course.admin import notebooks
 
+    return _each_notebook(arguments, lambda path: f"{notebooks.run_notebook(path):.0f} s")
+
+
+def _each_notebook(arguments: argparse.Namespace, work: Callable[[Path], str]) -> int:
+    from vae_course.admin import notebooks
+
     failures = 0
     for path in _notebook_paths(arguments):
         print(f"{path.stem} … ", end="", flush=True)
         try:
-            seconds = notebooks.run_notebook(path)
+            print(work(path), flush=True)
         except notebooks.NotebookFailed as failure:
             failures += 1
-            print(f"failed, the stored notebook is unchanged\n\n{failure}\n")
-        else:
-            print(f"{seconds:.0f} s")
+            print(f"failed, what was stored is unchanged\n\n{failure}\n")
     return 1 if failures else 0
 
 
@@ -248,18 +252,12 @@ def _notebooks_html(arguments: argparse.Namespace) -> int:
 def _notebooks_freeze(arguments: argparse.Namespace) -> int:
     from vae_course.admin import notebooks
 
-    failures = 0
-    for path in _notebook_paths(arguments):
-        print(f"{path.stem} … ", end="", flush=True)
-        try:
-            files = notebooks.freeze_notebook(path, arguments.to / path.stem)
-        except notebooks.NotebookFailed as failure:
-            failures += 1
-            print(f"failed\n\n{failure}\n")
-        else:
-            size = sum(file.stat().st_size for file in files) / 1e6
-            print(f"{len(files)} explorers, {size:.1f} MB", flush=True)
-    return 1 if failures else 0
+    def frozen(path: Path) -> str:
+        files = notebooks.freeze_notebook(path, arguments.to / path.stem)
+        size = sum(file.stat().st_size for file in files) / 1e6
+        return f"{len(files)} explorers, {size:.1f} MB"
+
+    return _each_notebook(arguments, frozen)
 
 
 def _notebooks_check(arguments: argparse.Namespace) -> int:

@@ -1,11 +1,22 @@
 """Browser tests run only where asked for: pytest -m browser tests/browser."""
 
 import importlib.util
+import os
+from pathlib import Path
 
 import pytest
 from jupyter_browser import chromium
 
 NEEDED = ("jupyterlab", "playwright", "axe_playwright_python")
+
+
+@pytest.fixture(scope="session")
+def artefacts(tmp_path_factory):
+    """Where pictures and tables are left: the folder that VAE_COURSE_ARTEFACTS names."""
+    named = os.environ.get("VAE_COURSE_ARTEFACTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("artefacts")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def pytest_configure(config):

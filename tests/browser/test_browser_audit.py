@@ -3,17 +3,13 @@
 python -m pytest -n 0 -m browser tests/browser/test_browser_audit.py
 """
 
-import runpy
-from pathlib import Path
-
 import pytest
 from audit import serious, window
 
-from vae_course.admin.notebooks import find_notebooks
+from vae_course.admin.notebooks import find_notebooks, html_page
 
 pytestmark = pytest.mark.browser
-nbconvert = pytest.importorskip("nbconvert")
-SETTINGS = Path(__file__).parents[2] / "docs" / "notebook_as_html.py"
+pytest.importorskip("nbconvert")
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +18,10 @@ def page():
         yield opened
 
 
-@pytest.fixture(scope="module")
-def exporter():
-    from traitlets.config import Config
-
-    config = Config()
-    runpy.run_path(str(SETTINGS), {"get_config": lambda: config})
-    return nbconvert.HTMLExporter(config=config)
-
-
 @pytest.mark.parametrize("path", find_notebooks(), ids=lambda path: path.stem)
-def test_a_notebook_as_html_has_no_serious_violation(path, page, exporter, tmp_path):
+def test_a_notebook_as_html_has_no_serious_violation(path, page, tmp_path):
     file = tmp_path / f"{path.stem}.html"
-    file.write_text(exporter.from_filename(str(path))[0], encoding="utf-8")
+    html_page(path, file)
     page.goto(file.as_uri(), wait_until="domcontentloaded")
     assert serious(page) == []
 

@@ -8,7 +8,6 @@ be), else into pytest's temporary folder; the table is printed at the end.
 """
 
 import base64
-import os
 import statistics
 from pathlib import Path
 
@@ -21,14 +20,6 @@ from vae_course.admin.notebooks import find_notebooks, read_notebook
 pytestmark = pytest.mark.browser
 SECONDS = 1200  # for a whole notebook on a busy machine
 PRESSES = 60  # of each explorer, for the table
-
-
-@pytest.fixture(scope="session")
-def artefacts(tmp_path_factory):
-    named = os.environ.get("VAE_COURSE_ARTEFACTS")
-    folder = Path(named) if named else tmp_path_factory.mktemp("artefacts")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @pytest.fixture(scope="session")

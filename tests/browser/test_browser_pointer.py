@@ -6,7 +6,6 @@ The explorers are those of tests/test_pointer.py, on toy models where that is fa
 and the table go to the folder that VAE_COURSE_ARTEFACTS names, else into pytest's temporary one.
 """
 
-import os
 import statistics
 from pathlib import Path
 
@@ -20,14 +19,6 @@ pytestmark = pytest.mark.browser
 nbformat = pytest.importorskip("nbformat")
 NAMES = [make.__name__ for make in MIDDLES]
 PRESSES = 25  # of each explorer
-
-
-@pytest.fixture(scope="module")
-def artefacts(tmp_path_factory):
-    named = os.environ.get("VAE_COURSE_ARTEFACTS")
-    folder = Path(named) if named else tmp_path_factory.mktemp("artefacts")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -254,16 +254,18 @@ def run_notebook(path: Path) -> float:
 def freeze_notebook(path: Path, folder: Path) -> list[Path]:
     """Execute a notebook and freeze the explorers that it shows; returns their files.
 
-    folder: what it held of other runs is deleted; the notebook's own file stays as it is
-    Raises: NotebookFailed as `run_notebook`, also if no explorer was shown.
+    folder: what it holds of other runs goes when this one has ended well; the notebook's own file
+        stays as it is
+    Raises: NotebookFailed as `run_notebook`, and `folder` stays as it was.
     """
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; expected a folder for frozen explorers")
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.bin"):
-        old.unlink()
-    _executed(path, VAE_COURSE_FREEZE=str(folder.resolve()))
-    return sorted(folder.glob("*.bin"))
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        _executed(path, VAE_COURSE_FREEZE=made)
+        for old in folder.glob("*.bin"):
+            old.unlink()
+        return [file.replace(folder / file.name) for file in sorted(Path(made).glob("*.bin"))]
 
 
 def place_explorers(notebook: dict[str, Any], addresses: Mapping[str, str]) -> dict[str, Any]:
@@ -271,13 +273,13 @@ def place_explorers(notebook: dict[str, Any], addresses: Mapping[str, str]) -> d
 
     addresses: name of the file → its address, or "#ID" of an element of the page that holds it
     """
+    from vae_course.widgets.frozen import file_name
+
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             said = _SENTENCE.match("".join(output.get("data", {}).get("text/plain", "")))
-            # The name that widgets.frozen.file_name gives.
-            name = said and re.sub(r"\W+", "-", said["title"].lower()).strip("-") + ".bin"
-            if name in addresses:
-                shown = f'<p>{html.escape(said.string)}</p>'
+            if said and (name := file_name(said["title"])) in addresses:
+                shown = f"<p>{html.escape(said.string)}</p>"
                 shown = f'<div class="frozen-explorer" data-from="{addresses[name]}">{shown}</div>'
                 output["data"] = {"text/html": shown, "text/plain": said.string}
     return notebook
@@ -290,9 +292,7 @@ def html_page(path: Path, to: Path, *, live: bool = False) -> int:
         MathJax, which a browser fetches for the formulas
     Raises: NotebookFailed as `run_notebook`, if live.
     """
-    import nbconvert
     from nbformat import from_dict
-    from traitlets.config import Config
 
     from vae_course.files import write_whole
 
@@ -304,20 +304,31 @@ def html_page(path: Path, to: Path, *, live: bool = False) -> int:
             files = freeze_notebook(path, Path(folder))
             scripts = frozen.inline(files)
         place_explorers(notebook, {file.name: f"#{file.stem}" for file in files})
-    # As docs/notebook_as_html.py: the classic template keeps the pictures' descriptions.
-    settings = {"HTMLExporter": {"template_name": "classic"},
-                "CSSHTMLHeaderPreprocessor": {"style": "xcode"}}  # fmt: skip
-    exporter = nbconvert.HTMLExporter(
-        config=Config(settings), require_js_url="", jquery_url="", mermaid_js_url=""
-    )
-    page, _ = exporter.from_notebook_node(
+    page, _ = html_exporter().from_notebook_node(
         from_dict(notebook), resources={"metadata": {"name": path.stem}}
     )
     # No library from another host but MathJax: the course's notebooks need none of the others.
     page = re.sub(r'<script src=""></script>\s*', "", page)
     page = re.sub(r'(?s)<script type="module">\s*import mermaid.*?</script>', "", page)
+    page = re.sub(r'<img (?=[^>]*src="https?:)[^>]*alt="([^"]*)"[^>]*>', r"\1", page)  # badges
     write_whole(to, page.replace("</body>", f"{scripts}\n</body>").encode())
     return len(files)
+
+
+def html_exporter():
+    """nbconvert's, so that a screen reader reads the page as well.
+
+    Its default template gives every picture the alt text "No description has been provided"; the
+    classic one takes what `plots.show` stored. The colours of the code have enough contrast.
+    """
+    import nbconvert
+    from traitlets.config import Config
+
+    settings = {"HTMLExporter": {"template_name": "classic"},
+                "CSSHTMLHeaderPreprocessor": {"style": "xcode"}}  # fmt: skip
+    return nbconvert.HTMLExporter(
+        config=Config(settings), require_js_url="", jquery_url="", mermaid_js_url=""
+    )
 
 
 def _executed(path: Path, **environment: str) -> dict[str, Any]:
