@@ -18,8 +18,9 @@ from vae_course.admin.notebooks import (
     place_explorers,
 )
 from vae_course.plots.pictures import fast_png
-from vae_course.widgets import Again, Choice, Explorer, Grip, Slider, Switch, Text
+from vae_course.widgets import Again, Choice, Explorer, Grip, Quiz, Slider, Switch, Text
 from vae_course.widgets.frozen import file_name, inline, plan
+from vae_course.widgets.pad import Drawing
 
 SIDE = 100  # dots: four squares, three of them cut off
 
@@ -106,7 +107,40 @@ def test_each_state_is_there_in_picture_and_words(tmp_path):
         assert f"grey = {grey}, " in words and words.endswith(f"It is {grey}, {place} <deep>.")
     first = np.ravel_multi_index([control["first"] for control in about["controls"]], shape)
     assert about["words"][about["drawn"][first]] == explorer().words()
-    assert about["note"] == "Fixed on this page, free in the notebook: prompt: hello."
+    assert about["note"] == (
+        "Fixed on this page, free in the notebook: prompt: hello, New noise: one of 4."
+    )
+
+
+def test_texts_can_be_chosen_where_nothing_can_be_typed_and_large_steps_are_said(tmp_path):
+    live = {"prompt": ["hello", "you"], "grey": 3}
+    about, _ = thawed(explorer(live=live).freeze(tmp_path))
+    prompt = about["controls"][0]
+    assert (prompt["kind"], prompt["texts"]) == ("choice", ["hello", "you"])
+    assert "prompt: one of 2," in about["note"] and "Sliders take larger steps" in about["note"]
+
+
+def test_a_pad_says_where_one_can_draw(tmp_path):
+    made = Explorer("a pad", {"drawing": Drawing("drawing", ["3", "4"], "3")},
+                    lambda drawing: fast_png(np.full((4, 4), int(drawing), np.uint8)),
+                    lambda drawing: "")  # fmt: skip
+    about, _ = thawed(made.freeze(tmp_path))
+    assert about["note"].startswith("To draw a digit of your own, run the notebook")
+
+
+def test_a_quiz_is_frozen_with_its_pictures_and_its_key(tmp_path):
+    sources = {"real": np.zeros((4, 1, 5, 6)), "GAN": np.ones((4, 1, 5, 6))}
+    quiz = Quiz(sources, count=4)
+    path = quiz.freeze(tmp_path)
+    assert path.name == "4-pictures-real-or-gan.bin"
+    data = path.read_bytes()
+    about = json.loads(gzip.decompress(data[8 : 8 + struct.unpack("<I", data[:4])[0]]))
+    assert about["title"] == quiz.title
+    assert [about["quiz"]["names"][kind] for kind in about["quiz"]["key"]] == quiz.key
+    for text, size, picture in zip(
+        about["quiz"]["pictures"], about["quiz"]["sizes"], quiz.pictures, strict=True
+    ):
+        assert size == [6, 5] and base64.b64decode(text) == picture.tobytes()
 
 
 def test_grips_travel_and_the_same_comes_out_twice(tmp_path):
@@ -202,6 +236,10 @@ def test_a_page_takes_it_in_the_place_of_its_sentence(tmp_path):
     place_explorers(notebook, {"other.bin": "x"})
     assert "text/html" not in output["data"]
     place_explorers(notebook, {file_name(title): "here.bin"})
+    said = "Interactive quiz, 20 pictures: VAE or GAN? Run this cell to take it; "
+    quiz = {"data": {"text/plain": said}}
+    place_explorers({"cells": [{"outputs": [quiz]}]}, {"20-pictures-vae-or-gan.bin": "quiz.bin"})
+    assert 'data-from="quiz.bin"' in quiz["data"]["text/html"]
     assert 'class="frozen-explorer" data-from="here.bin"' in output["data"]["text/html"]
     path = explorer(live={"place": None}).freeze(tmp_path)
     scripts = inline([path])
@@ -216,10 +254,33 @@ def test_each_explorer_of_a_notebook_has_a_file_of_its_own(path):
     assert len(set(names)) == len(names)
 
 
-def test_a_failed_freezing_keeps_what_was_frozen(tmp_path):
+def written(tmp_path, *sources, shown):
+    """A notebook of these cells, the one numbered `shown` with an explorer's stored sentence."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    said = "Interactive explorer: a square. Run this cell to move it; the figure below"
+    output = nbformat.v4.new_output("display_data", {"text/plain": said})
+    cells[shown]["outputs"] = [output]
+    path = tmp_path / "99_made.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def test_cells_after_the_last_explorer_are_not_run(tmp_path):
+    source = "import os; open(f'{os.environ[\"VAE_COURSE_FREEZE\"]}/made.bin', 'w').close()"
+    notebook = written(tmp_path, source, "1 / 0", shown=0)
+    made = freeze_notebook(notebook, tmp_path / "frozen")
+    assert made == [tmp_path / "frozen" / "made.bin"] and made[0].is_file()
+
+
+def test_a_notebook_without_explorers_is_not_run(tmp_path):
+    notebook = tmp_path / "99_none.ipynb"
     cells = [nbformat.v4.new_code_cell("1 / 0")]
-    notebook = tmp_path / "99_fails.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
+    assert freeze_notebook(notebook, tmp_path / "frozen") == []
+
+
+def test_a_failed_freezing_keeps_what_was_frozen(tmp_path):
+    notebook = written(tmp_path, "1 / 0", shown=0)
     (tmp_path / "frozen").mkdir()
     kept = tmp_path / "frozen" / "old.bin"
     kept.write_bytes(b"old")

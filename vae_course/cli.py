@@ -244,7 +244,7 @@ def _notebooks_html(arguments: argparse.Namespace) -> int:
     except notebooks.NotebookFailed as failure:
         print(f"no page was written\n\n{failure}\n")
         return 1
-    said = f", {moving} explorers move in it" if arguments.live else ""
+    said = f", {moving} explorers and quizzes in it are alive" if arguments.live else ""
     print(f"{to}: {to.stat().st_size / 1e6:.1f} MB{said}")
     return 0
 
@@ -255,7 +255,7 @@ def _notebooks_freeze(arguments: argparse.Namespace) -> int:
     def frozen(path: Path) -> str:
         files = notebooks.freeze_notebook(path, arguments.to / path.stem)
         size = sum(file.stat().st_size for file in files) / 1e6
-        return f"{len(files)} explorers, {size:.1f} MB"
+        return f"{len(files)} explorers and quizzes, {size:.1f} MB"
 
     return _each_notebook(arguments, frozen)
 
@@ -304,7 +304,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"vae-course: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        extra = "train" if error.name == "accelerate" else "test"
+        extra = {"accelerate": "train", "latex2mathml": "lab"}.get(error.name, "test")
         print(
             f"vae-course: this command needs {error.name}: "
             f'python -m pip install -e ".[{extra}]" in a clone of the course',

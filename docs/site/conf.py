@@ -51,7 +51,7 @@ myst_links_external_new_tab = False
 html_theme = "sphinx_book_theme"
 html_static_path = [
     "static",
-    *(f"../../vae_course/widgets/{name}.js" for name in ("frozen", "picture")),
+    *(f"../../vae_course/widgets/{name}.js" for name in ("frozen", "frozen_quiz", "picture")),
 ]
 html_css_files = ["course.css"]
 html_js_files = ["search_formulas.js", ("frozen.js", {"type": "module"})]

@@ -51,10 +51,13 @@ def chromium() -> str | None:
 
 
 class JupyterLab:
-    """A server of its own for one folder; it leaves neither settings nor processes behind."""
+    """A server of its own for one folder; it leaves neither settings nor processes behind.
 
-    def __init__(self, folder: Path):
-        self.folder = Path(folder)
+    dark: with JupyterLab's own dark theme
+    """
+
+    def __init__(self, folder: Path, *, dark: bool = False):
+        self.folder, self.dark = Path(folder), dark
 
     def __enter__(self) -> "JupyterLab":
         with socket.socket() as free:
@@ -67,6 +70,8 @@ class JupyterLab:
         news.mkdir(parents=True)
         quiet = {"fetchNews": "false", "checkForUpdates": False}
         (news / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+        theme = {"theme": f"JupyterLab {'Dark' if self.dark else 'Light'}"}
+        (news / "themes.jupyterlab-settings").write_text(json.dumps(theme))
         cells = home / "settings" / "@jupyterlab" / "notebook-extension"
         cells.mkdir()
         whole = {"windowingMode": "none"}  # cells out of sight are in the page too
@@ -118,14 +123,14 @@ class JupyterLab:
         raise RuntimeError(f"JupyterLab did not start:\n{self._log.read()[-2000:]}")
 
     @contextlib.contextmanager
-    def open(self, name: str) -> Iterator["NotebookPage"]:
+    def open(self, name: str, *, width: int = 1280) -> Iterator["NotebookPage"]:
         """The notebook in a browser window of its own, its kernel ready."""
         from playwright.sync_api import sync_playwright
 
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
             try:
-                page = browser.new_page(viewport={"width": 1280, "height": 1000})
+                page = browser.new_page(viewport={"width": width, "height": 1000})
                 yield NotebookPage(page, f"{self.address}/lab/tree/{name}?reset")
             finally:
                 browser.close()

@@ -55,7 +55,10 @@ _ON_THE_SITE = {"claim": "remove-cell", "setup": "hide-input", "hide-input": "hi
 _PROGRESS_BAR = re.compile(r"(\d+%\|.*\||\b\d+it ).*\[\d+:\d\d.*\]")
 # `fit` reads it: a bar that is never drawn can't reach a stored or a compared output.
 _NO_BARS = {"TQDM_DISABLE": "1"}
-_SENTENCE = re.compile(r"Interactive explorer: (?P<title>.+?)\. Run this cell to move it;")
+_SENTENCE = re.compile(
+    r"Interactive (explorer: (?P<explorer>.+?)\. Run this cell to move it;"
+    r"|quiz, (?P<quiz>.+?) Run this cell to take it;)"
+)
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -252,8 +255,9 @@ def run_notebook(path: Path) -> float:
 
 
 def freeze_notebook(path: Path, folder: Path) -> list[Path]:
-    """Execute a notebook and freeze the explorers that it shows; returns their files.
+    """Execute a notebook and freeze the explorers and quizzes that it shows; returns their files.
 
+    Which ones it shows its stored outputs say; cells after the last of them are not run.
     folder: what it holds of other runs goes when this one has ended well; the notebook's own file
         stays as it is
     Raises: NotebookFailed as `run_notebook`, and `folder` stays as it was.
@@ -261,15 +265,17 @@ def freeze_notebook(path: Path, folder: Path) -> list[Path]:
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; expected a folder for frozen explorers")
     folder.mkdir(parents=True, exist_ok=True)
+    shown = [at for at, cell in enumerate(read_notebook(path)["cells"], 1) if _titles(cell)]
     with tempfile.TemporaryDirectory(dir=folder) as made:
-        _executed(path, VAE_COURSE_FREEZE=made)
+        if shown:
+            _executed(path, cells=shown[-1], VAE_COURSE_FREEZE=made)
         for old in folder.glob("*.bin"):
             old.unlink()
         return [file.replace(folder / file.name) for file in sorted(Path(made).glob("*.bin"))]
 
 
 def place_explorers(notebook: dict[str, Any], addresses: Mapping[str, str]) -> dict[str, Any]:
-    """Put frozen explorers in the place of their sentences, in place; returns the notebook.
+    """Put frozen explorers and quizzes in the place of their sentences; returns the notebook.
 
     addresses: name of the file → its address, or "#ID" of an element of the page that holds it
     """
@@ -277,23 +283,38 @@ def place_explorers(notebook: dict[str, Any], addresses: Mapping[str, str]) -> d
 
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
-            said = _SENTENCE.match("".join(output.get("data", {}).get("text/plain", "")))
-            if said and (name := file_name(said["title"])) in addresses:
-                shown = f"<p>{html.escape(said.string)}</p>"
+            said = "".join(output.get("data", {}).get("text/plain", ""))
+            title = _title(said)
+            if title and (name := file_name(title)) in addresses:
+                shown = f"<p>{html.escape(said)}</p>"
                 shown = f'<div class="frozen-explorer" data-from="{addresses[name]}">{shown}</div>'
-                output["data"] = {"text/html": shown, "text/plain": said.string}
+                output["data"] = {"text/html": shown, "text/plain": said}
     return notebook
+
+
+def _title(sentence: str) -> str:
+    """Of the explorer or quiz that left this sentence; empty if none did."""
+    said = _SENTENCE.match(sentence)
+    return (said["explorer"] or said["quiz"]) if said else ""
+
+
+def _titles(cell: dict[str, Any]) -> list[str]:
+    """Of the explorers and quizzes that a cell's stored outputs show."""
+    outputs = cell.get("outputs", [])
+    said = [_title("".join(output.get("data", {}).get("text/plain", ""))) for output in outputs]
+    return [title for title in said if title]
 
 
 def html_page(path: Path, to: Path, *, live: bool = False) -> int:
     """Write a notebook with its stored outputs as one HTML page; returns its explorers that move.
 
-    live: execute the notebook, and let its explorers move: everything is inside the page, but
-        MathJax, which a browser fetches for the formulas
+    Everything is inside the page, formulas as MathML: it can be read without a network.
+    live: execute the notebook, and let its explorers move and its quizzes be taken
     Raises: NotebookFailed as `run_notebook`, if live.
     """
     from nbformat import from_dict
 
+    from vae_course.admin import formulas
     from vae_course.files import write_whole
 
     notebook, files, scripts = read_notebook(path), [], ""
@@ -307,10 +328,12 @@ def html_page(path: Path, to: Path, *, live: bool = False) -> int:
     page, _ = html_exporter().from_notebook_node(
         from_dict(notebook), resources={"metadata": {"name": path.stem}}
     )
-    # No library from another host but MathJax: the course's notebooks need none of the others.
-    page = re.sub(r'<script src=""></script>\s*', "", page)
+    # No library from another host: the course's notebooks need none of them.
+    page = re.sub(r'<script src="[^"]*">\s*</script>\s*', "", page)
+    page = re.sub(r'(?s)<script type="text/x-mathjax-config">.*?</script>', "", page)
     page = re.sub(r'(?s)<script type="module">\s*import mermaid.*?</script>', "", page)
     page = re.sub(r'<img (?=[^>]*src="https?:)[^>]*alt="([^"]*)"[^>]*>', r"\1", page)  # badges
+    page = formulas.with_mathml(page.replace("</head>", f"{formulas.STYLE}\n</head>"))
     write_whole(to, page.replace("</body>", f"{scripts}\n</body>").encode())
     return len(files)
 
@@ -331,8 +354,11 @@ def html_exporter():
     )
 
 
-def _executed(path: Path, **environment: str) -> dict[str, Any]:
-    """A notebook run in its folder, with more environment variables, in the stored form."""
+def _executed(path: Path, *, cells: int | None = None, **environment: str) -> dict[str, Any]:
+    """A notebook run in its folder, with more environment variables, in the stored form.
+
+    cells: how many from the first on; None for all
+    """
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -344,6 +370,7 @@ def _executed(path: Path, **environment: str) -> dict[str, Any]:
         kernel_spec = KernelSpec(**get_kernel_dict())
 
     notebook = from_dict(clean(read_notebook(path)))
+    notebook["cells"] = notebook["cells"][:cells]
     running = [1]  # the number of the cell that runs, kept for the report
     client = NotebookClient(
         notebook,

@@ -301,8 +301,8 @@ class Explorer:
     def _redraw(self) -> None:
         self._failed = True
         try:
-            picture, words = self._drawn(self._values), self._worded(self._values)
-            grips = self._gripped(self._values)
+            self.image.value = self._drawn(self._values)  # it is on its way while words are found
+            grips, words = self._gripped(self._values), self._worded(self._values)
         except Exception as error:
             # JupyterLab hides what a callback raises in its log: say it where the reader looks.
             told = html.escape(f"{type(error).__name__}: {error}")
@@ -311,7 +311,6 @@ class Explorer:
         self._failed = False
         if hasattr(self.image, "grips"):
             self.image.grips = [asdict(grip) for grip in grips]
-        self.image.value = picture
         self.status.value = html.escape(words)
 
     @property

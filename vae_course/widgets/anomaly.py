@@ -139,12 +139,14 @@ def anomaly_explorer(
         "allowed": Slider("false alarms allowed", 1, 60, allowed, 1, unit="% of normal digits"),
     }
 
-    def grips(score: str, allowed: int):
-        places = np.linspace(edges[score][0], edges[score][-1], 201)
-        alarms = [100 * float((normal[score] > place).mean()) for place in places]
-        return [live.grip(above, "allowed", x_ends=alarms)]
+    alarms = {
+        name: [100 * float((normal[name] > place).mean())
+               for place in np.linspace(edges[name][0], edges[name][-1], 201)]
+        for name in values
+    }  # fmt: skip
 
     return Explorer(
-        "a threshold, and what it catches", controls, draw, describe, grips=grips,
+        "a threshold, and what it catches", controls, draw, describe,
+        grips=lambda score, **_: [live.grip(above, "allowed", x_ends=alarms[score])],
         hold="Press or drag in the histogram to move the threshold.",
     )  # fmt: skip

@@ -3,6 +3,7 @@ r"""Chapter 07: one digit becomes another, on three paths."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import matplotlib
 import numpy as np
@@ -71,13 +72,18 @@ def blend_explorer(
         first, last = codes[names.index(start)], codes[names.index(end)]
         return (1 - t) * first + t * last, slerp(first, last, t)
 
+    @lru_cache(maxsize=256)
+    def ways(start: str, end: str) -> np.ndarray:
+        r"""Norms at all times on both paths, (times, 2)."""
+        return np.array([[float(z.norm()) for z in paths(start, end, at)] for at in ts])
+
     def draw(start: str, end: str, t: float) -> bytes:
         one, other = pixels[names.index(start)], pixels[names.index(end)]
         pictures[0].set_data((1 - t) * one + t * other)
         with torch.no_grad():
             for shown, latent in zip(pictures[1:], paths(start, end, t), strict=True):
                 shown.set_data(checked_pixels(as_array(decode(latent[None])), clip=False)[0] / 255)
-        norms = np.array([[float(z.norm()) for z in paths(start, end, at)] for at in ts])
+        norms = ways(start, end)
         line.set_ydata(norms[:, 0])
         arc.set_ydata(norms[:, 1])
         for dot, latent in zip(dots, paths(start, end, t), strict=True):

@@ -1,5 +1,6 @@
 // An explorer in a page without a kernel. `frozen.py` has drawn it over a grid of its values; here the pictures are
 // put together from their squares, and sliders, keys and the pointer choose among them.
+import { mountQuiz } from "./frozen_quiz.js";
 import { grip } from "./picture.js";
 
 const STYLE = `
@@ -14,6 +15,10 @@ const STYLE = `
 .frozen-explorer :is(input, select, button):focus-visible { outline: 3px solid #e69f00; outline-offset: 2px; }
 .frozen-explorer canvas { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 4px; margin: 0.5rem 0; user-select: none; }
 [data-theme="dark"] .frozen-explorer canvas { filter: brightness(0.88); }
+.frozen-explorer .frozen-stage { display: flex; flex-wrap: wrap; gap: 0.2rem 0.8rem; }
+.frozen-explorer .frozen-stage canvas { image-rendering: pixelated; border-radius: 0; }
+.frozen-explorer .frozen-stage figure { margin: 0; }
+.frozen-explorer button:disabled { opacity: 0.5; }
 .frozen-explorer .frozen-note { font-size: 0.9em; font-style: italic; }`;
 
 const END = Uint8Array.of(0, 0, 0xff, 0xff); // of a flushed piece; all are stored without it
@@ -34,11 +39,16 @@ async function bytesFrom(address) {
   return new Uint8Array(await answer.arrayBuffer());
 }
 
-// The file, ready to draw: { about, draw(picture), prepare(pictures) }.
-async function opened(bytes, canvas) {
-  const [textLength, indexLength] = new Uint32Array(bytes.slice(0, 8).buffer);
+// The file's JSON.
+async function described(bytes) {
+  const [textLength] = new Uint32Array(bytes.slice(0, 4).buffer);
   const text = await inflated([bytes.slice(8, 8 + textLength)], "gzip");
-  const about = JSON.parse(new TextDecoder().decode(text));
+  return JSON.parse(new TextDecoder().decode(text));
+}
+
+// The file, ready to draw: { draw(picture), prepare(pictures) }.
+async function opened(bytes, about, canvas) {
+  const [textLength, indexLength] = new Uint32Array(bytes.slice(0, 8).buffer);
   const packedIndex = bytes.slice(8 + textLength, 8 + textLength + indexLength);
   const index = new Uint16Array((await inflated([packedIndex], "gzip")).buffer);
   const pieces = bytes.subarray(8 + textLength + indexLength);
@@ -123,7 +133,7 @@ async function opened(bytes, canvas) {
       ready.delete(name);
     }
   }
-  return { about, draw, prepare };
+  return { draw, prepare };
 }
 
 function element(name, properties = {}, ...children) {
@@ -197,10 +207,17 @@ function along(ends, fraction) {
   return ends[before] + (place - before) * (ends[before + 1] - ends[before]);
 }
 
-// Mount the explorer that `root` names in data-from. Each new picture sends the event "frozen-drawn".
+// Mount the explorer or quiz that `root` names in data-from. Each new picture sends the event "frozen-drawn".
 export async function mount(root) {
+  const bytes = await bytesFrom(root.dataset.from);
+  const about = await described(bytes);
+  if (about.quiz) {
+    mountQuiz(root, about);
+    root.dataset.alive = "quiz";
+    return;
+  }
   const canvas = element("canvas");
-  const { about, draw, prepare } = await opened(await bytesFrom(root.dataset.from), canvas);
+  const { draw, prepare } = await opened(bytes, about, canvas);
   const { controls } = about;
   const lengths = controls.map(({ texts }) => texts.length);
   const places = controls.map(({ first }) => first);

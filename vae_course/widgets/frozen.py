@@ -3,6 +3,7 @@ r"""Explorers that move without a kernel: drawn over a grid of their values, pac
 A file is two lengths (uint32, little-endian), then JSON and an index, both gzipped, then pieces of
 pictures. Pictures are cut into squares, and equal squares of one place are stored once, compressed
 against a few others of their place. `frozen.js` beside this module puts them together in a page.
+Of a quiz there is the JSON alone, for `frozen_quiz.js`.
 """
 
 from __future__ import annotations
@@ -52,9 +53,7 @@ def freeze(
     """
     if limit < 1 or states < 2:
         raise ValueError(f"limit {limit}, states {states}; expected 1 or more, and 2 or more")
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file; expected a folder for the frozen explorers")
+    folder = checked_folder(folder)
     wanted = explorer.live
     while True:
         axes = plan(explorer.controls, wanted, states)
@@ -68,10 +67,33 @@ def freeze(
                 f"{explorer.title!r} needs {len(packed):,} bytes for {count} states, the limit is "
                 f"{limit:,}: freeze it with a higher one, or name fewer controls (live=…)"
             )
+    return _written(folder, explorer.title, packed)
+
+
+def freeze_quiz(title: str, about: Mapping[str, Any], folder: Path) -> Path:
+    r"""Write what a page needs to ask a quiz into folder/<its title>.bin; `about` is JSON."""
+    return _written(checked_folder(folder), title, _file({"title": title, "quiz": about}))
+
+
+def checked_folder(folder: Path) -> Path:
+    r"""The path, unless a file stands there (NotADirectoryError)."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; expected a folder for the frozen explorers")
+    return folder
+
+
+def _written(folder: Path, title: str, packed: bytes) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / file_name(explorer.title)
+    path = folder / file_name(title)
     write_whole(path, packed)
     return path
+
+
+def _file(about: Mapping[str, Any], index: bytes = b"", pieces: bytes = b"") -> bytes:
+    text = gzip.compress(json.dumps(about, ensure_ascii=False).encode(), 9, mtime=0)
+    index = gzip.compress(index, 9, mtime=0)
+    return struct.pack("<II", len(text), len(index)) + text + index + pieces
 
 
 def file_name(title: str) -> str:
@@ -104,9 +126,13 @@ def plan(
 
 
 def _axis(name: str, control: Control | None, want: Any) -> list:
-    if control is None or isinstance(control, Text):
-        raise ValueError(f"live names {name!r}; expected a slider, choice, switch or button")
-    if isinstance(want, Sequence) and not isinstance(want, str):
+    listed = isinstance(want, Sequence) and not isinstance(want, str)
+    if control is None or (isinstance(control, Text) and not listed):
+        raise ValueError(
+            f"live names {name!r}; expected a slider, choice, switch or button, or texts to choose "
+            "from"
+        )
+    if listed:
         values = [control.checked(value) for value in want]
     elif want is not None and (not isinstance(want, int) or want < 2):
         raise ValueError(f"live: {name!r} is {want!r}; expected a list of values, a count, or None")
@@ -163,9 +189,7 @@ def _packed(explorer: Explorer, axes: Mapping[str, list]) -> bytes:
         "grips": different,
         "gripped": [different.index(each) for each in grips],
     }
-    text = gzip.compress(json.dumps(about, ensure_ascii=False).encode(), 9, mtime=0)
-    index = gzip.compress(index, 9, mtime=0)
-    return struct.pack("<II", len(text), len(index)) + text + index + pieces
+    return _file(about, index, pieces)
 
 
 def _allowed(explorer, axes, first, state) -> tuple:
@@ -188,7 +212,9 @@ def _pixels(explorer: Explorer, state: Mapping[str, Any]) -> np.ndarray:
 
 def _control(name: str, control: Control, values: list) -> dict[str, Any]:
     lead = f"{control.label} = " if isinstance(control, Slider) else f"{control.label}: "
-    options = [value for _, value in control.pairs] if isinstance(control, Choice) else None
+    options = values if isinstance(control, Text) else None
+    if isinstance(control, Choice):
+        options = [value for _, value in control.pairs]
     return {
         "name": name,
         "kind": "choice" if options else type(control).__name__.lower(),
@@ -213,13 +239,21 @@ def _moving(grips, axes) -> list[dict[str, Any]]:
 
 def _note(explorer, axes) -> str:
     r"""What doesn't move in the page, and would in a notebook; empty if everything does."""
-    controls = explorer.controls
-    still = [c.words(c.value) for name, c in controls.items() if name not in axes]
-    for name, values in axes.items():
-        if isinstance(controls[name], Choice) and len(values) < len(controls[name].pairs):
-            still.append(f"{controls[name].label}: {len(values)} of {len(controls[name].pairs)}")
-    said = ", ".join(still)
-    return said and f"Fixed on this page, free in the notebook: {said}."
+    still, coarse, own = [], False, []
+    for name, control in explorer.controls.items():
+        own += [control.in_a_page] if hasattr(control, "in_a_page") else []
+        count = len(axes.get(name, []))
+        if name not in axes:
+            still.append(control.words(control.value))
+        elif isinstance(control, Text | Again):
+            still.append(f"{control.label}: one of {count}")
+        elif isinstance(control, Choice) and count < len(control.pairs):
+            still.append(f"{control.label}: {count} of {len(control.pairs)}")
+        elif isinstance(control, Slider):
+            coarse |= count < 1 + round((control.high - control.low) / control.step)
+    said = [f"Fixed on this page, free in the notebook: {', '.join(still)}."] if still else []
+    said += ["Sliders take larger steps here than in the notebook."] if coarse else []
+    return " ".join(said + own)
 
 
 class _Colours:
@@ -250,11 +284,14 @@ class _Colours:
                 f"{picture.shape[0]} dots; expected one size"
             )
         packed = _one_number(picture)
-        new = packed[self._nearest[packed] < 0]
-        for some in np.array_split(np.unique(new), 1 + len(new) // 4096):
-            away = _three_numbers(some)[:, None] - self.palette.astype(np.int32)
-            self._nearest[some] = (away**2).sum(axis=2).argmin(axis=1)
-        return self._nearest[packed].astype(np.uint8)
+        found = self._nearest[packed]
+        if found.min() < 0:
+            new = np.unique(packed[found < 0])
+            for some in np.array_split(new, 1 + len(new) // 4096):
+                away = _three_numbers(some)[:, None] - self.palette.astype(np.int32)
+                self._nearest[some] = (away**2).sum(axis=2).argmin(axis=1)
+            found = self._nearest[packed]
+        return found.astype(np.uint8)
 
 
 def _one_number(picture: np.ndarray) -> np.ndarray:
@@ -328,7 +365,8 @@ def inline(files: Sequence[Path]) -> str:
         f"{base64.b64encode(path.read_bytes()).decode()}</script>"
         for path in files
     ]
-    modules = [Path(__file__).parent / name for name in ("picture.js", "frozen.js")]
+    names = ("picture.js", "frozen_quiz.js", "frozen.js")  # each after those that it imports
+    modules = [Path(__file__).parent / name for name in names]
     source = "".join(module.read_text(encoding="utf-8") for module in modules)
     source = re.sub(r"^import .*\n|^export default .*\n|^export ", "", source, flags=re.MULTILINE)
     return "\n".join([*parts, f'<script type="module">\n{source}</script>'])

@@ -95,6 +95,7 @@ class _Walk:
         self.decoders, self.names = decoders, names
         self.latent_dim, self.seed = latent_dim, seed
         self.kept: dict[tuple, tuple] = {}  # the last walk round the circle
+        self.last: dict[tuple, list] = {}  # the last pictures: describing needs them again
         self.height, self.width = self._pictures(np.zeros((1, latent_dim)))[0].shape[1:]
 
     def latent(self, angles, length, coordinate, shift, pair) -> np.ndarray:
@@ -109,7 +110,11 @@ class _Walk:
 
     def at(self, angle, *rest) -> list[np.ndarray]:
         r"""The two pictures at one angle, (H, W) bytes each."""
-        return [pictures[0] for pictures in self._pictures(self.latent([angle], *rest))]
+        if (angle, *rest) not in self.last:
+            self.last.clear()
+            pictures = self._pictures(self.latent([angle], *rest))
+            self.last[angle, *rest] = [each[0] for each in pictures]
+        return self.last[angle, *rest]
 
     def around(self, *rest) -> tuple[np.ndarray, ...]:
         r"""Two strips of pictures round the circle, (H, STOPS · W) bytes each."""
@@ -122,8 +127,8 @@ class _Walk:
 
     def moved(self, angle, length, coordinate, shift, pair) -> list[float]:
         r"""How far the shift moved each picture: root mean square over the pixels, in 0 … 1."""
-        before = self.at(angle, length, coordinate, 0.0, pair)
         after = self.at(angle, length, coordinate, shift, pair)
+        before = self.at(angle, length, coordinate, 0.0, pair)
         differences = [(b / 255.0 - a / 255.0) for a, b in zip(before, after, strict=True)]
         return [float(np.sqrt(np.mean(difference**2))) for difference in differences]
 

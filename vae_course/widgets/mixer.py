@@ -67,12 +67,17 @@ def mixer_explorer(
         ]
     live = LiveFigure(figure, [*pictures, *boxes, *texts])
 
+    last = {}  # what was drawn last: describing it must not decode it again
+
     def edited(digit: str, amounts: Mapping[str, float]):
-        code = codes[names.index(digit)]
-        amount = torch.tensor([float(amounts[kind]) for kind in kinds])
-        with torch.no_grad():
-            images = decode(torch.stack([code, code + amount @ steps]))
-        return images, measure(images)
+        key = digit, *(float(amounts[kind]) for kind in kinds)
+        if key not in last:
+            code = codes[names.index(digit)]
+            with torch.no_grad():
+                images = decode(torch.stack([code, code + torch.tensor(key[1:]) @ steps]))
+            last.clear()
+            last[key] = images, measure(images)
+        return last[key]
 
     def said(values, row: int) -> str:
         unit = _UNITS.get(kinds[row], "")

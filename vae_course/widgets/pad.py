@@ -119,6 +119,8 @@ if anywidget:
 class Drawing(Choice):
     r"""One of `our_digits`, by its name, or strokes of the reader's own."""
 
+    in_a_page = "To draw a digit of your own, run the notebook; here you choose among ours."
+
     def checked(self, value: Any) -> str | Strokes:
         return super().checked(value) if isinstance(value, str) else checked_strokes(value)
 

@@ -2,9 +2,12 @@ r"""A blind test: one picture after the other, and where does each come from?"""
 
 from __future__ import annotations
 
+import base64
 import html
 import math
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import ipywidgets
 import numpy as np
@@ -12,6 +15,7 @@ from PIL import Image
 
 from vae_course import plots
 from vae_course.plots.pictures import as_array, checked_pixels, enlarged, fast_png, labelled_grid
+from vae_course.widgets import frozen
 from vae_course.widgets._core import show_widget
 
 SCALE = 7  # screen dots an image pixel
@@ -148,8 +152,24 @@ class Quiz:
             "Run this cell to take it; the figure below shows the same pictures."
         )
 
+    def freeze(self, folder: str | os.PathLike[str]) -> Path:
+        r"""Write the quiz into a file with which a page asks it without a kernel; returns it."""
+        about = {
+            "names": self.names,
+            "key": [self.names.index(name) for name in self.key],
+            "sizes": [picture.shape[::-1] for picture in self.pictures],
+            "pictures": [base64.b64encode(picture.tobytes()).decode() for picture in self.pictures],
+            "scale": SCALE,
+        }
+        return frozen.freeze_quiz(self.title, about, Path(folder))
+
     def show(self) -> None:
-        r"""Show the quiz; outside a notebook, its sentence."""
+        r"""Show the quiz; outside a notebook, its sentence.
+
+        Where VAE_COURSE_FREEZE names a folder, it is also frozen there.
+        """
+        if folder := os.environ.get("VAE_COURSE_FREEZE"):
+            self.freeze(folder)
         show_widget(self.widget, self.sentence)
 
     def _ipython_display_(self, **_options) -> None:
