@@ -8,7 +8,7 @@ pytest.register_assert_rewrite(
 
 SLOW = {
     "faults": "kills each kind of training fifty times (many minutes)",
-    "whole_class": "grades some forty submissions of a simulated class (minutes)",
+    "whole_class": "grades a simulated class of forty, and an instructor's own exercise (minutes)",
     "hub": "starts a JupyterHub with accounts in namespaces of its own (minutes; needs root)",
     "unusual_styles": "grades some eighty full-mark notebooks in unusual style (ten minutes)",
     "every_assignment": "grades three submissions of each assignment (ten minutes)",

@@ -1,7 +1,7 @@
 r"""The assignments: solvable, clean when unfilled, and every known mistake is graded wrong.
 
-The ordinary run takes one assignment: its source, its unfilled release, and a release with the
-first mistake of every exercise. All of them, some ten minutes:
+The ordinary run reads them. Graded, the source, its unfilled release, and a release with the first
+mistake of every exercise, some ten minutes:
 `python -m pytest tests/test_assignments.py -m every_assignment -n 0`. All mistakes: the same with
 `-m assignments_full`, an hour or so.
 """
@@ -29,10 +29,6 @@ SOURCES = sorted((ROOT / "assignments" / "source").glob("*/*.ipynb"))
 NAMES = [path.stem for path in SOURCES]
 ROUNDS = {name: max(len(e.mistakes) for e in checks.exercises(int(name[:2]))) for name in NAMES}
 FULL = pytest.mark.assignments_full
-ORDINARY = [
-    name if name.startswith("04") else pytest.param(name, marks=pytest.mark.every_assignment)
-    for name in NAMES
-]
 
 
 def wrong(name, number):
@@ -125,7 +121,8 @@ def test_has_all_exercises_20_points_and_a_bonus(name):
     assert not any(c.get("outputs") for c in notebook.cells)
 
 
-@pytest.mark.parametrize("name", ORDINARY)
+@pytest.mark.every_assignment
+@pytest.mark.parametrize("name", NAMES)
 class TestEveryAssignment:
     def test_solutions_get_full_marks(self, course_of, name):
         record = course_of(name).record("source")

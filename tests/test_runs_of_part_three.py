@@ -3,6 +3,7 @@
 import json
 from functools import partialmethod
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -24,6 +25,16 @@ SIZES = {
 def train(model, out, *options):
     fixed = ["--model", model, "--dataset", "mnist-5k", "--device", "cpu", "--out", str(out)]
     return cli.main(["train", *fixed, *SIZES[model], *map(str, options)])
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    r"""Four hundred digits and a hundred to test: a U-Net sees them in a second."""
+    path, digits = tmp_path_factory.mktemp("few") / "digits.npz", data.load_images("mnist-5k")
+    parts = {"x_train": digits.train_images[:400], "x_test": digits.test_images[:100],
+             "y_train": digits.train_labels[:400], "y_test": digits.test_labels[:100]}  # fmt: skip
+    np.savez(path, **{name: values.numpy() for name, values in parts.items()})
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +67,11 @@ def test_codes_are_stored_and_read_back(codes):
 
 
 @pytest.mark.parametrize("model", ["vq-prior", "diffusion", "latent-diffusion"])
-def test_a_run_that_goes_on_ends_as_one_that_never_stopped(model, codes, tmp_path, quick):
+def test_a_run_that_goes_on_ends_as_one_that_never_stopped(
+    model, codes, few, tmp_path, quick
+):
     own = ["--codes-of", codes] if model == "vq-prior" else []
-    options = [*own, "--epochs", 2, "--batch-size", 1000]
+    options = [*own, "--data", few, "--epochs", 2, "--batch-size", 100]
     assert train(model, tmp_path / "whole", *options) == 0
 
     class Stopped(Exception):
@@ -90,8 +103,9 @@ def test_a_run_that_goes_on_ends_as_one_that_never_stopped(model, codes, tmp_pat
     assert isinstance(loaded, kinds[model]) and "measured" in card
 
 
-def test_what_is_stored_is_the_average(tmp_path, quick):
-    assert train("latent-diffusion", tmp_path, "--epochs", 1, "--batch-size", 1000) == 0
+def test_what_is_stored_is_the_average(few, tmp_path, quick):
+    options = ["--data", few, "--epochs", 1, "--batch-size", 100]
+    assert train("latent-diffusion", tmp_path, *options) == 0
     stored, _ = pretrained.load(tmp_path / "model.safetensors")
     kept = load_file(tmp_path / "checkpoint.safetensors")
     name = "diffusion.network.enter.weight"

@@ -12,7 +12,6 @@ from teach_tools import cell_of
 
 NAME = "04_kl_loss"
 STYLES = {}
-QUICK = ("split", "no_metadata", "operators")
 KL = "    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(dim=1)\n"
 REPLY = "Two losses with other units can't be compared. No learning rate moves a minimum."
 

@@ -9,6 +9,7 @@ from vae_course import checks
 from vae_course.teach import grade, scores
 from vae_course.teach.course import Course
 
+pytestmark = pytest.mark.whole_class
 NAME = "90_mine"
 MINE = '''
 from vae_course.checks import Exercise, draw
