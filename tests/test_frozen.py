@@ -249,7 +249,7 @@ def test_a_page_takes_it_in_the_place_of_its_sentence(tmp_path):
 
 @pytest.mark.parametrize("path", find_notebooks(), ids=lambda path: path.stem)
 def test_each_explorer_of_a_notebook_has_a_file_of_its_own(path):
-    said = re.findall(r"Interactive explorer: (.+?)\. Run this cell", path.read_text("utf-8"))
+    said = re.findall(r"Interactive explorer: (.+?)[.?!] Run this cell", path.read_text("utf-8"))
     names = [file_name(title) for title in said]
     assert len(set(names)) == len(names)
 

@@ -64,7 +64,7 @@ def finished(tmp_path_factory):
 def test_a_run_leaves_weights_card_log_and_checkpoint(finished):
     assert {file.name for file in finished.iterdir()} == {
         "model.safetensors", "model.json", "log.csv", "checkpoint.safetensors",
-        "report.html", "samples.png", "reconstructions.png",
+        "report.html", "samples.png", "nearest.png", "reconstructions.png", "loss.png",
     }  # fmt: skip
     model, card = pretrained.load_vae(finished / "model.safetensors")
     assert isinstance(model, models.VAE) and not model.training and model.latent_dim == 3

@@ -183,7 +183,9 @@ def _train(arguments: argparse.Namespace) -> int:
     from vae_course.runs import command
     from vae_course.training import TrainingDiverged
 
-    _model_parser(arguments).parse_args(arguments.rest, arguments)
+    parser = _model_parser(arguments)
+    named = parser.format_help()
+    parser.parse_args(arguments.rest, arguments)
     try:
         if sentence := command.train(arguments):
             print(sentence)
@@ -192,7 +194,8 @@ def _train(arguments: argparse.Namespace) -> int:
         print(f"vae-course: {what}: try a smaller one", file=sys.stderr)
         return 1
     except (DataError, OSError) as error:
-        print(f"vae-course: {error}", file=sys.stderr)
+        how = ' (here as --loading "…")' if "=" in str(error) and "--loading" in named else ""
+        print(f"vae-course: {error}{how}", file=sys.stderr)
         return 1
     except ValueError as error:
         raise _BadArgument(str(error)) from None

@@ -40,10 +40,19 @@ def floats(**given: Tensor) -> None:
                 f"{name} is {kind(value)}; expected a torch.Tensor: torch.as_tensor may convert it"
             )
         if not value.is_floating_point():
-            bytes_ = " / 255" if value.dtype == torch.uint8 else ""
+            bytes_ = " / 255" if _like_bytes(value) else ""
             raise TypeError(
                 f"{name} has dtype {value.dtype}; expected floats: {name}.float(){bytes_}"
             )
+
+
+def _like_bytes(value: Tensor) -> bool:
+    r"""Whether whole numbers are the bytes of pictures: of that dtype, or from 0 to 10 … 255."""
+    if value.dtype == torch.uint8:
+        return True
+    if value.is_complex() or value.dtype == torch.bool or not value.numel():
+        return False
+    return bool(value.min() >= 0 and 10 <= value.max() <= 255)
 
 
 def same_shape(*, batch: bool = True, **given: Tensor) -> None:

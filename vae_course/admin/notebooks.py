@@ -56,7 +56,7 @@ _PROGRESS_BAR = re.compile(r"(\d+%\|.*\||\b\d+it ).*\[\d+:\d\d.*\]")
 # `fit` reads it: a bar that is never drawn can't reach a stored or a compared output.
 _NO_BARS = {"TQDM_DISABLE": "1"}
 _SENTENCE = re.compile(
-    r"Interactive (explorer: (?P<explorer>.+?)\. Run this cell to move it;"
+    r"Interactive (explorer: (?P<explorer>.+?)(?:\.|(?<=[?!])) Run this cell to move it;"
     r"|quiz, (?P<quiz>.+?) Run this cell to take it;)"
 )
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")

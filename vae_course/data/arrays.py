@@ -31,6 +31,22 @@ _PART_KEYS = {  # the names under which .npz files hold images and labels of eac
 _WHOLE_KEYS = (("images", "x", "data", "imgs", "arr_0"), ("labels", "y", "targets", "arr_1"))
 
 
+_ELSEWHERE = {
+    **dict.fromkeys(
+        (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"),
+        "one picture: load_folder reads the folder that it lies in, with many of them.",
+    ),
+    **dict.fromkeys(
+        (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"),
+        "an archive: unpack it, and give the folder to load_folder.",
+    ),
+    **dict.fromkeys(
+        (".pt", ".pth", ".pkl", ".h5", ".hdf5", ".mat", ".parquet", ".tfrecord"),
+        "read by another package: open it there, and pass the array, or store it by np.save.",
+    ),
+}
+
+
 def load_array(
     source: str | os.PathLike[str] | np.ndarray | Tensor,
     labels: Sequence | np.ndarray | Tensor | None = None,
@@ -123,8 +139,11 @@ def _read(path: Path, key: str | None) -> dict[str, tuple[np.ndarray, np.ndarray
     r"""Images and labels of each part, or of "all". Raises: DataError."""
     if path.is_dir():
         raise DataError(f"{path} is a folder: load_folder reads pictures in a folder.")
-    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+    ending = path.suffix.lower()
+    if ending in (".csv", ".tsv", ".txt"):
         raise DataError(f"{path} is a text file: load_table reads tables.")
+    if ending in _ELSEWHERE:
+        raise DataError(f"{path} is {_ELSEWHERE[ending]}")
     try:
         loaded = np.load(path, allow_pickle=False)
     except FileNotFoundError:
@@ -240,6 +259,7 @@ def _arranged(array: np.ndarray, layout: str | None, name: str) -> np.ndarray:
 
 def to_unit(array: np.ndarray, *, name: str, scale, notes: list[str]) -> Tensor:
     r"""Values of any dtype as float32 pixels in [0, 1]. Raises: DataError with what mends it."""
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # files of other machines
     dtype = array.dtype
     if dtype == np.bool_:
         return torch.from_numpy(array.astype(np.float32))

@@ -83,6 +83,8 @@ def _unknown(name: object) -> str:
             else f" It is a file of your own? load_array({os.fspath(name)!r})."
         )
     known = ", ".join(repr(known) for known in IMAGE_SETS)
+    if not meant and isinstance(name, str) and any(mark in name for mark in "./\\~"):
+        meant = " As a path: no such folder or file is there."
     return f"There is no image set {name!r}; known sets: {known}.{meant}"
 
 

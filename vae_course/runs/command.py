@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import get_type_hints
 
+from vae_course.data import IMAGE_SETS
 from vae_course.runs import family
 from vae_course.runs.run import CHECKPOINT, Run, stored_settings
 from vae_course.training.resume import device_watched
@@ -24,7 +25,8 @@ def add_options(parser: argparse.ArgumentParser, model: str) -> None:
             continue
         names = [f"--{field.name.replace('_', '-')}"] + ["--data"] * (field.name == "dataset")
         default, kind = getattr(defaults, field.name), types[field.name]
-        help_text = f"{field.metadata['help']} (default: {default})"
+        shown = f" (default: {default})" if default != "" else ""
+        help_text = f"{field.metadata['help']}{shown}"
         options: dict[str, object] = {"dest": field.name, "default": None, "help": help_text}
         if kind is bool:
             parser.add_argument(*names, action=argparse.BooleanOptionalAction, **options)
@@ -58,11 +60,14 @@ def settings_from(model: str, *, preset: str | None = None, **given: object) -> 
     if preset is not None and preset not in presets:
         raise ValueError(f"there is no preset {preset!r}; choose from {', '.join(presets)}")
     chosen = {key: value for key, value in given.items() if value is not None}
-    chosen = described.DEFAULTS[model] | presets.get(preset, {}) | chosen
     types = get_type_hints(described.Settings)
+    own = getattr(described, "OWN_DEFAULTS", {}).get(model, {})
+    if chosen.get("dataset", "mnist") in IMAGE_SETS:
+        own = {}
     for name, value in chosen.items():
         if types[name] is int and value < 1 and getattr(described.Settings, name):
             raise ValueError(f"{name} must be 1 or more, but is {value}")
+    chosen = described.DEFAULTS[model] | own | presets.get(preset, {}) | chosen
     settings = described.Settings(model=model, **chosen)
     if not 0 < settings.learning_rate < 100:
         raise ValueError(f"learning_rate must be positive, but is {settings.learning_rate}")

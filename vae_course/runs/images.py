@@ -2,14 +2,16 @@ r"""What a long run of images is trained on: a set by its name, or a folder or f
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from vae_course import data, metrics
+from vae_course.files import own_path
 from vae_course.training.resume import fingerprint
 
 
@@ -18,11 +20,12 @@ class Images:
 
     dataset: a name that `data.load_images` knows, a folder of pictures, an array (.npy, .npz) or a
         table (.csv); size: the side of the pictures of a folder, 0 as they are
+    loading: further arguments of the loader, as one writes them: "channels=3"
     Raises: ValueError if a batch is larger than the set; DataError if it can't be had.
     """
 
-    def __init__(self, dataset: str, batch_size: int, *, size: int = 0):
-        self.data, self.batch_size = load(dataset, size), batch_size
+    def __init__(self, dataset: str, batch_size: int, *, size: int = 0, loading: str = ""):
+        self.data, self.batch_size = load(dataset, size, loading), batch_size
         part = "rows" if isinstance(self.data, data.TableData) else "images"
         self.train, self.test = (getattr(self.data, f"{name}_{part}") for name in ("train", "test"))
         self.train_labels, self.test_labels = self.data.train_labels, self.data.test_labels
@@ -64,16 +67,43 @@ def up_and_down(step: int, steps: int, *, warm_up: int = 200) -> float:
     return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def load(dataset: str, size: int = 0) -> data.ImageData | data.TableData:
-    r"""Raises: ValueError, DataError with what to do if there is no such set, folder or file."""
-    path = Path(dataset).expanduser()
+def load(dataset: str, size: int = 0, loading: str = "") -> data.ImageData | data.TableData:
+    r"""A set by its name, or a folder or file by the loader that fits.
+
+    loading: further arguments of that loader, as one writes them: "channels=3"
+    Raises: ValueError, DataError with what to do if there is no such set, folder or file.
+    """
+    path, options = own_path(dataset), _arguments(loading)
     if dataset in data.IMAGE_SETS or not path.exists():
+        if options:
+            raise ValueError(f"--loading is for folders and files; {dataset!r} is neither")
         return data.load_images(dataset)
     if path.is_dir():
-        return data.load_folder(path, size=size or None)
-    if path.suffix in (".csv", ".tsv"):
-        return data.load_table(path)
-    return data.load_array(path)
+        options = {"size": size} | options if size else options
+        loader = data.load_folder
+    elif path.suffix.lower() in (".csv", ".tsv"):
+        loader = data.load_table
+    else:
+        loader = data.load_array
+    known = inspect.signature(loader).parameters
+    if unknown := [name for name in options if name not in known or name in ("path", "source")]:
+        listed = ", ".join(name for name in known if name not in ("path", "source"))
+        raise ValueError(f"{loader.__name__} has no argument {unknown[0]!r}; it has {listed}")
+    return loader(path, **options)
+
+
+def _arguments(text: str) -> dict[str, object]:
+    r"""The keyword arguments in a text such as "channels=3, labels=False". Raises: ValueError."""
+    try:
+        call = ast.parse(f"f({text})", mode="eval").body
+        if isinstance(call, ast.Call) and not call.args:
+            return {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+    except (SyntaxError, ValueError):
+        pass
+    raise ValueError(
+        f"--loading is {text!r}; expected the loader's arguments, such as "
+        "'channels=3, skip_unreadable=True'"
+    )
 
 
 def judged(samples: Tensor, labels: Tensor, images: data.ImageData) -> dict[str, object]:

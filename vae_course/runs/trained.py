@@ -1,9 +1,8 @@
-r"""A trained VAE on the command line: new pictures, reconstructions, the clinic; a last page."""
+r"""A trained VAE on the command line: new pictures, reconstructions, the clinic."""
 
 from __future__ import annotations
 
 import argparse
-import html
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,9 +63,6 @@ def beside(images: Tensor, reconstructed: Tensor, *, columns: int = 8) -> Tensor
     return torch.cat(rows)
 
 
-# ---------------------------------------------------------------------------- a run's last page
-
-
 def examination(model: nn.Module, made, history: History | None) -> clinic.Report | None:
     r"""The clinic's report on a VAE of the course; None for a model with labels."""
     if not isinstance(model, VAE) or isinstance(model, ConditionalVAE):
@@ -84,54 +80,6 @@ def _parts(made) -> tuple[Tensor, Tensor]:
     if isinstance(made, data.TableData):
         return made.train_rows, made.test_rows
     return made.train_images, made.test_images
-
-
-def write_page(out: Path, model: VAE, card: Mapping, made, history: History | None) -> Path:
-    r"""report.html in the folder of a run: pictures or rows, the card, what the clinic says.
-
-    Writes samples.png and reconstructions.png beside it (samples.csv for a table).
-    Raises: OSError if they can't be written.
-    """
-    model = model.cpu().eval()
-    parts = [f"<h1>{html.escape(str(card['protocol']['model']))} on {html.escape(made.name)}</h1>"]
-    if isinstance(made, data.TableData):
-        table = made.restore(samples(model, 200, noise=True))
-        write_whole(out / "samples.csv", table.to_csv(index=False).encode())
-        parts += ["<h2>New rows</h2>", table.head(8).to_html(index=False, float_format="%.4g")]
-    else:
-        drawn = grid(samples(model, 64))
-        images, labels = made.test_images[:32], made.test_labels[:32]
-        pairs = grid(beside(images, reconstructions(model, images, labels)))
-        for name, title, picture in (
-            ("samples.png", "Samples from the prior", drawn),
-            ("reconstructions.png", "Test images, and their reconstructions below them", pairs),
-        ):
-            write_whole(out / name, fast_png(picture))
-            parts.append(f'<h2>{title}</h2><img src="{name}" alt="{title}" width="640">')
-    parts.append("<h2>The card</h2><table>")
-    for name, value in _flat(card):
-        parts.append(f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>")
-    parts.append("</table>")
-    report = examination(model, made, history)
-    if report is not None:
-        parts += ["<h2>The clinic</h2>", report._repr_html_()]
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A trained model</title>'
-        "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 "
-        "1em}img{max-width:100%}td{padding:0 1em 0 0;vertical-align:top}</style></head><body>"
-        + "\n".join(parts)
-        + "</body></html>"
-    )
-    write_whole(out / "report.html", page.encode())
-    return out / "report.html"
-
-
-def _flat(card: Mapping, prefix: str = ""):
-    for name, value in card.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name} · ")
-        else:
-            yield f"{prefix}{name}", value
 
 
 # ---------------------------------------------------------------------------- commands
@@ -205,7 +153,9 @@ def _data_of(arguments: argparse.Namespace, model: VAE, card: Mapping):
     chosen = getattr(arguments, "data", None) or protocol.get("dataset", "mnist-5k")
     shape = model.image_shape or ()
     same = len(shape) == 3 and shape[1] == shape[2]
-    made = load(chosen, shape[1] if same and Path(chosen).is_dir() else 0)
+    size = shape[1] if same and Path(chosen).is_dir() else 0
+    trained_on = chosen == protocol.get("dataset")
+    made = load(chosen, size, protocol.get("loading", "") if trained_on else "")
     if shape and tuple(_parts(made)[0].shape[1:]) != tuple(shape):
         raise DataError(
             f"{chosen} holds {'×'.join(map(str, _parts(made)[0].shape[1:]))}, and the model takes "

@@ -3,6 +3,7 @@ r"""VAEs: `vae-course train --model conv-vae` and its like."""
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from vae_course import losses, metrics
-from vae_course.data import Column, TableData, binarize
+from vae_course.data import IMAGE_SETS, Column, TableData, binarize
 from vae_course.models import IMAGE_SHAPE, VAE, ConditionalVAE, TwoLevelVAE, build_vae
-from vae_course.runs import setting, trained
+from vae_course.runs import page, setting
 from vae_course.runs.images import Images, up_and_down
 from vae_course.training import History
 
@@ -27,8 +28,9 @@ class Settings:
     model: str = "conv-vae"
     dataset: str = setting("mnist", "an image set, or a folder or file of your own")
     size: int = setting(0, "pixels, the side of a folder's pictures; 0: as they are")
+    loading: str = setting("", 'how your own data are read, "channels=3, skip_unreadable=True"')
     seed: int = setting(0, "of every random number")
-    epochs: int = setting(200, "passes over the images")
+    epochs: int = setting(200, "passes; over pictures of your own, what makes 3,000 steps")
     samples: int = setting(1, "K: 1 trains the ELBO, more the importance-weighted bound")
     latent_dim: int = setting(20, "dimensions of z")
     upper_dim: int = setting(16, "dimensions of the upper z of two-level-vae")
@@ -48,6 +50,8 @@ class Settings:
             raise ValueError("paper-vae is 784-200-200-50: leave out --latent-dim and --width")
 
 
+STEPS = 3000  # of training on data of one's own, unless their epochs are given
+
 # Where a model differs from the defaults in `Settings`.
 DEFAULTS = {
     "conv-vae": {},
@@ -64,6 +68,11 @@ DEFAULTS = {
         "learning_rate": 1e-2, "binarized": True, "importance_samples": 5000,
     },
 }  # fmt: skip
+
+
+# And where pictures of one's own differ: no coin tosses, and seldom tens of thousands of them.
+_PICTURES = {"likelihood": "gaussian:learned", "latent_dim": 32, "batch_size": 32, "epochs": 0}
+OWN_DEFAULTS = {model: _PICTURES for model in ("conv-vae", "dense-vae", "conditional-vae")}
 
 
 class Objective(nn.Module):
@@ -117,11 +126,18 @@ class Task:
     clip = None
 
     def __init__(self, settings: Settings):
+        self.images = Images(
+            settings.dataset, settings.batch_size, size=settings.size, loading=settings.loading
+        )
+        if not settings.epochs:
+            enough = min(200, max(10, round(STEPS / self.images.steps)))
+            settings = dataclasses.replace(settings, epochs=enough)
         self.settings = settings
-        self.images = Images(settings.dataset, settings.batch_size, size=settings.size)
         self.architecture = self._architecture()
         torch.manual_seed(settings.seed)
         self.model = build_vae(**self.architecture)
+        if settings.dataset not in IMAGE_SETS and not isinstance(self.images.data, TableData):
+            begin_at_the_data(self.model, self.images.train)
         if settings.model == "paper-vae":
             initialize_as_published(self.model, self.images.train)
         self.stored, self.objective = self.model, Objective(self.model, settings)
@@ -176,33 +192,40 @@ class Task:
             images = binarize(images, generator=generator)
             pixels = "pixels drawn once with the run's seed"
         labels = self.images.test_labels if isinstance(vae, ConditionalVAE) else None
-        found = metrics.elbo(vae, images, labels=labels)
+        rows = max(50, 2000 * math.prod(IMAGE_SHAPE) // images[0].numel())  # memory for so many
+        found = metrics.elbo(vae, images, labels=labels, batch_size=min(500, rows))
         samples = settings.importance_samples
-        bound = metrics.importance_bound(vae, images, samples=samples, labels=labels)
+        bound = metrics.importance_bound(
+            vae, images, samples=samples, labels=labels, rows=min(2000, rows)
+        )
         if isinstance(vae, TwoLevelVAE):
             codes = torch.cat([vae.encode_upper(part)[1] for part in images.split(500)])
         else:
             codes = metrics.latent_codes(vae, images)[0]
-        active = metrics.active_units(codes)
         numbers = {
             "negative_elbo": found.total, "reconstruction": found.reconstruction, "kl": found.kl,
             f"negative_importance_bound_{samples}": -bound,
         }  # fmt: skip
         measured: dict[str, object] = {}
         for name, values in numbers.items():
+            if len(values) < 2:  # one test picture tells no error
+                measured[name] = {"mean": round(float(values.mean()), 4), "standard_error": None}
+                continue
             mean, error = metrics.mean_with_error(values.cpu())
             measured[name] = {"mean": round(mean, 4), "standard_error": round(error, 4)}
         measured["unit"] = "nats per image"
         measured["how"] = f"all {len(images):,} of the test set, {pixels}"
-        measured["active_units"] = int(active.sum())
+        if len(codes) > 1:
+            measured["active_units"] = int(metrics.active_units(codes).sum())
         return measured
 
     def sentence(self, card: dict) -> str:
         found = card["measured"]["negative_elbo"]
-        return f"−ELBO {found['mean']} ± {found['standard_error']} nats each, on the test set"
+        error = "" if found["standard_error"] is None else f" ± {found['standard_error']}"
+        return f"−ELBO {found['mean']}{error} nats each, on the test set"
 
     def page(self, out: Path, card: dict, history: History) -> Path:
-        return trained.write_page(out, self.model, card, self.images.data, history)
+        return page.write_page(out, self.model, card, self.images.data, history)
 
 
 def column_likelihood(column: Column) -> str:
@@ -224,11 +247,46 @@ def initialize_as_published(vae: VAE, images: Tensor) -> None:
         last.bias.copy_(torch.logit(images.mean(dim=0).flatten(), eps=1e-3))
 
 
+SPREAD_SHARE = 10.0  # of the learning rate
+
+
+@torch.no_grad()
+def begin_at_the_data(vae: nn.Module, images: Tensor) -> None:
+    r"""Let the decoder begin at the average colours, and σ at how far off these are.
+
+    A σ that begins at 1 would spend the training on its way; see notebook 09.
+    """
+    last = [layer for layer in vae.decoder.modules() if getattr(layer, "bias", None) is not None]
+    channels, width = images.shape[1], vae.likelihood.channels
+    if not last or width > 2 or last[-1].bias.numel() % (channels * width):
+        return
+    colour = images.mean(dim=(0, 2, 3))  # (C,)
+    off = (images - images.mean(dim=0)).square().mean().sqrt().clamp(min=1e-3)
+    bias = last[-1].bias.view(channels * width, -1)  # (width · C, 1), or (width · C, H · W)
+    likelihood = vae.likelihood
+    if isinstance(likelihood, losses.Bernoulli):
+        bias.copy_(torch.logit(colour, eps=1e-3)[:, None].expand_as(bias))
+    elif isinstance(likelihood, losses.DiscretizedLogistic):
+        bias[:channels] = (2 * colour - 1)[:, None]
+        bias[channels:] = torch.log(2 * off * math.sqrt(3) / math.pi)  # σ = π s / √3
+    elif isinstance(likelihood, losses.Gaussian):
+        bias[:channels] = colour[:, None]
+        if likelihood.std == "predicted":
+            bias[channels:] = torch.log(off)
+        elif likelihood.std == "learned":
+            likelihood.log_std.fill_(torch.log(off))
+
+
 def make_optimizers(vae: nn.Module, settings: Settings) -> list[torch.optim.Optimizer]:
-    r"""Adam; or Muon for the matrices, and Adam at a fifth of the rate for everything else."""
+    r"""Adam, a learned σ at ten times its rate; or Muon for the matrices, and Adam at a fifth."""
     rate = settings.learning_rate
     if settings.optimizer == "adam":
-        return [torch.optim.Adam(vae.parameters(), lr=rate, fused=True)]
+        spread = list(getattr(vae, "likelihood", nn.Identity()).parameters())  # a learned σ
+        weights = [p for p in vae.parameters() if all(p is not other for other in spread)]
+        groups = [{"params": weights}]
+        if spread:  # Adam moves a number by about the rate in a step, and σ may have far to go
+            groups.append({"params": spread, "share": SPREAD_SHARE})
+        return [torch.optim.Adam(groups, lr=rate, fused=True)]
     if not hasattr(torch.optim, "Muon"):
         raise ValueError(f"optimizer muon needs torch 2.9 or newer, this is {torch.__version__}")
     matrices = [p for p in vae.parameters() if p.dim() == 2]

@@ -316,8 +316,9 @@ class Explorer:
     @property
     def sentence(self) -> str:
         r"""What a reader without a running kernel sees in its place; the same in every run."""
+        end = "" if self.title.endswith(("?", "!")) else "."
         return (
-            f"Interactive explorer: {self.title}. "
+            f"Interactive explorer: {self.title}{end} "
             "Run this cell to move it; the figure below tells the same story."
         )
 

@@ -86,8 +86,8 @@ def diagnosis_explorer(patients: Sequence, *, columns: int = _COLUMNS) -> Explor
 
 def _draw_curves(axes, history) -> None:
     steps = range(1, len(history["train_loss"]) + 1)
-    axes.plot(steps, history["train_loss"], "--", color=PALETTE[1], label="training")
-    axes.plot(steps, history["test_loss"], "-", color=PALETTE[0], label="test")
+    axes.plot(steps, history["train_loss"], "--", color=PALETTE[0], label="training")
+    axes.plot(steps, history["test_loss"], "-", color=PALETTE[1], label="test")
     axes.set(xlabel="epoch", ylabel="loss")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
