@@ -260,10 +260,14 @@ def pixels(case: Case) -> None:
     images = case.images
     low, high = float(images.min()), float(images.max())
     case.measures |= {"lowest pixel": low, "highest pixel": high}
-    if images.dim() != 4 and case.kind == "mean":
-        return  # a table
+    if images.dim() == 2 and case.kind == "mean":
+        _columns(case)
+        return
     draw = lambda: pictures.histogram(images, case.shown(case.output))  # noqa: E731
-    bounded = case.kind in ("probabilities", "logits")
+    outputs = torch.cat([case.output.flatten(), case.prior_output.flatten()])
+    bounded = case.kind in ("probabilities", "logits") or bool(
+        outputs.min() >= 0 and outputs.max() <= 1  # whatever the likelihood makes of it
+    )
     ran = f"The images run from {low:.3g} to {high:.3g}"
     if high > 1.5 and low >= 0 and (bounded or high > 20):
         full = 255 if high <= 255 else 65535
@@ -307,12 +311,38 @@ def pixels(case: Case) -> None:
             )  # fmt: skip
 
 
+def _columns(case: Case) -> None:
+    r"""Numbers of a table are to have one scale; counts and categories have likelihoods for it."""
+    rows, likelihood = case.images, case.parts.likelihood
+    if isinstance(likelihood, losses.Table):
+        numbers = [isinstance(column, losses.Gaussian) for column in likelihood.columns]
+        rows = rows[:, torch.tensor(numbers, dtype=torch.bool)]
+    spreads = rows.std(dim=0)
+    spreads = spreads[spreads > 1e-9 * rows.abs().max().clamp(min=1)]
+    if len(spreads) < 2:
+        return
+    narrow, wide = float(spreads.min()), float(spreads.max())
+    case.measures |= {"narrowest column (σ)": narrow, "widest column (σ)": wide}
+    if wide > 50 * narrow:
+        case.find(
+            "columns-scale", SEVERE, "The columns have different scales",
+            f"Their standard deviations run from {narrow:.3g} to {wide:.3g}: the widest drown all "
+            "others, in the encoder and in the squared error.",
+            "Standardise each column by the mean and standard deviation of the training rows "
+            "(data.load_table does).",
+        )  # fmt: skip
+    else:
+        case.healthy.append(f"columns with standard deviations from {narrow:.2g} to {wide:.2g}")
+
+
 def decoder_scale(case: Case) -> None:
     outputs = torch.cat([case.output.flatten(), case.prior_output.flatten()])
     low, high = float(outputs.min()), float(outputs.max())
     case.measures |= {"lowest output": low, "highest output": high}
     read = case.audit
     said = read.reconstruction if read is not None else ""
+    if said == "the model's likelihood" and isinstance(case.parts.likelihood, losses.Bernoulli):
+        said = "cross entropy with logits"
     draw = lambda: pictures.histogram(case.images, case.output)  # noqa: E731
     ran = f"The decoder's outputs run from {low:.3g} to {high:.3g}"
     inside = low >= 0 and high <= 1
@@ -405,12 +435,13 @@ def sampling(case: Case) -> None:
             f"Of the noise's variance only {min(by_image, by_dimension):.1%} is between them.",
             "torch.randn_like(mean) draws a number for each image and each dimension.", draw,
         )  # fmt: skip
-    elif not right:
+    elif not right and abs(float(expected.mean())) < 0.15:
         _wrong_spread(case, law, fits, expected, draw)
     elif not case.has("frozen-noise"):
-        kurtosis = float(expected.pow(4).mean() / expected.square().mean().square())
         centre = float(expected.mean())
-        case.measures |= {"kurtosis of the noise": kurtosis}
+        around = expected - centre
+        kurtosis = float(around.pow(4).mean() / around.square().mean().square())
+        case.measures |= {"kurtosis of the noise": kurtosis, "mean of the noise": centre}
         if kurtosis < 2.3 or kurtosis > 6 or abs(centre) > 0.15:
             like = "as of uniform numbers" if kurtosis < 2.3 else "of another kind"
             case.find(
@@ -425,9 +456,7 @@ def sampling(case: Case) -> None:
 
 def _wrong_spread(case: Case, law: str, fits: dict, expected: Tensor, draw: Callable) -> None:
     like = f" but like {law}" if fits[law] < 0.25 else ""
-    doubt = (
-        "" if case.parts.named else " (or the encoder's second answer is log σ; then say so)"
-    )
+    doubt = "" if case.parts.named else " (or the encoder's second answer is log σ; then say so)"
     case.find(
         "wrong-spread", SEVERE, f"The spread is not exp(log_var / 2){like}",
         f"At log_var = −3 to 1 the noise has {float(expected.std()):.2f} times the standard "
@@ -722,8 +751,8 @@ def _axes(case: Case) -> str:
         ways["transposed (rows and columns exchanged)"] = shown.transpose(2, 3)
 
     def fits(other: Tensor) -> float:
-        one = (images - images.mean(dim=0)).flatten()
-        two = (other - other.mean(dim=0)).flatten()
+        flat = [t - t.mean(dim=(2, 3), keepdim=True) for t in (images, other)]  # without brightness
+        one, two = ((t - t.mean(dim=0)).flatten() for t in flat)
         return float((one * two).sum() / (one.norm() * two.norm()).clamp(min=1e-12))
 
     plain = fits(shown)
@@ -806,8 +835,8 @@ def modes(case: Case) -> None:
             module.train(False)
         calm_error = float((calm - few).square().mean())
         lively_error = float((lively - few).square().mean())
-        case.measures["error in eval mode / with the batch's own statistics"] = (
-            calm_error / max(lively_error, 1e-12)
+        case.measures["error in eval mode / with the batch's own statistics"] = calm_error / max(
+            lively_error, 1e-12
         )
         if calm_error > 1.5 * lively_error and calm_error - lively_error > 1e-3 * float(few.var()):
             case.find(
@@ -879,10 +908,12 @@ def dead_units(case: Case) -> None:
 
 
 def gradients(case: Case) -> None:
-    r"""Whether every part of the model learns from the loss at all."""
+    r"""Whether every part of the model learns from the loss at all, and from its KL."""
     module, loss = case.module, case.loss
     if module is None or loss is None or case.audit is None or case.audit.error:
         return
+    if case.audit.kl == "right":
+        _kl_gradient(case)
     few = case.images[:32]
     module.train(True)
     try:
@@ -926,6 +957,36 @@ def gradients(case: Case) -> None:
         )  # fmt: skip
 
 
+def _kl_gradient(case: Case) -> None:
+    r"""The loss moves with mean and log_var; does its gradient? Output and latent stand still."""
+    parts, image = case.parts, case.images[:16]
+    mean = torch.randn(len(image), case.mean.shape[1])
+    spread = parts.spread(torch.rand(mean.shape) - 1.5)
+    mean, spread = mean.requires_grad_(), spread.detach().requires_grad_()
+    try:
+        with torch.enable_grad():
+            value = read_loss(case.loss, parts)(image, case.output[:16], mean, spread)
+            found = (
+                torch.autograd.grad(value, (mean, spread), allow_unused=True)
+                if value.requires_grad
+                else (None, None)
+            )
+    except Exception:  # the loss is anyone's
+        return
+    missing = [
+        name
+        for name, gradient in zip(("mean", "log_var"), found, strict=True)
+        if gradient is None or not bool(gradient.abs().sum() > 0)
+    ]
+    if missing:
+        case.find(
+            "kl-gradient", SEVERE, "Nothing learns from the KL",
+            f"The loss moves with mean and log_var as a KL does, but its gradient with respect to "
+            f"{' and '.join(missing)} is missing.",
+            "Look for .detach(), .item(), .data or no_grad where the KL is computed.",
+        )  # fmt: skip
+
+
 def _run_loss(case: Case, few: Tensor) -> Tensor | None:
     loss, parts = case.loss, case.parts
     value = read_loss(loss, parts)
@@ -950,12 +1011,11 @@ def prune(case: Case) -> None:
         "prior-mismatch": ("pixels-255", "pixels-normalised", "learning-rate-high"),
         "decoder-ignores-code": ("pixels-255", "collapse"),
         "no-gradient": ("no-reconstruction", "dead-units", "gradient-cut"),
+        "learning-rate-high": ("kl-gradient", "kl-sign"),
     }  # fmt: skip
     severe = {finding.name for finding in case.findings if finding.severity == SEVERE}
     case.findings = [
-        finding
-        for finding in case.findings
-        if not severe & set(causes.get(finding.name, ()))
+        finding for finding in case.findings if not severe & set(causes.get(finding.name, ()))
     ]
 
 

@@ -56,6 +56,10 @@ def _fields(thing: Any) -> dict[Any, Any]:
         return {"base_dist": thing.base_dist}
     if isinstance(thing, torch.distributions.Normal):
         return {"loc": thing.loc, "scale": thing.scale}
+    if isinstance(thing, torch.distributions.MultivariateNormal):
+        scale = thing.scale_tril.diagonal(dim1=-2, dim2=-1)
+        independent = torch.equal(torch.diag_embed(scale), thing.scale_tril)
+        return {"loc": thing.loc, "scale": scale} if independent else {}
     if isinstance(thing, torch.distributions.Distribution):
         return {}
     return dict(vars(thing)) if hasattr(thing, "__dict__") else {}
@@ -83,6 +87,14 @@ def _put(thing: Any, path: tuple, new: Tensor) -> Any:
         changed = copy.copy(thing)
         setattr(changed, key, part)
         changed._batch_shape = part.shape
+        return changed
+    if isinstance(thing, torch.distributions.MultivariateNormal):
+        changed = copy.copy(thing)
+        if key == "loc":
+            changed.loc = part
+        else:
+            changed.scale_tril = changed._unbroadcasted_scale_tril = torch.diag_embed(part)
+        changed._batch_shape = part.shape[:-1]
         return changed
     if isinstance(thing, tuple) and hasattr(thing, "_fields"):
         return thing._replace(**{key: part})
