@@ -19,6 +19,7 @@ from vae_course.plots.pictures import fast_png
 from vae_course.runs.images import load
 from vae_course.training import History
 
+_FEWEST = 16  # training images that the clinic can say something about
 _SMALLEST = 4  # pixels of the grid for a pixel of a small picture
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
@@ -64,10 +65,13 @@ def beside(images: Tensor, reconstructed: Tensor, *, columns: int = 8) -> Tensor
 
 
 def examination(model: nn.Module, made, history: History | None) -> clinic.Report | None:
-    r"""The clinic's report on a VAE of the course; None for a model with labels."""
+    r"""The clinic's report on a VAE of the course; None for one with labels, or too few images."""
     if not isinstance(model, VAE) or isinstance(model, ConditionalVAE):
         return None
     train, test = _parts(made)
+    if len(train) < _FEWEST:
+        return None
+    test = test if len(test) > 1 else None
 
     def loss(model: VAE, image: Tensor) -> Tensor:
         nll, kl = model.elbo_terms(image)
@@ -222,6 +226,9 @@ def _examine(arguments: argparse.Namespace) -> str:
     history = History.from_csv(log) if log and log.is_file() else None
     report = examination(model, made, history)
     if report is None:
-        raise ValueError("the clinic examines models without labels; this one is conditional")
+        why = "models without labels; this one is conditional"
+        if not isinstance(model, ConditionalVAE):
+            why = f"{_FEWEST} training images or more; here are {len(_parts(made)[0])}"
+        raise ValueError(f"the clinic examines {why}")
     target = report.save(_target(arguments, folder, "examination.html"))
     return f"{report!r}\n{target}"
