@@ -197,6 +197,8 @@ def _finite_first(case: Case, module: nn.Module | None) -> bool:
                 "The training diverged. Load a checkpoint from before; lower the learning rate, "
                 "bound log_var (clamp(-10, 10)), compute the loss from logits.",
             )  # fmt: skip
+            if case.images.dim() == 2 and bool(case.images.isfinite().all()):
+                _columns(case, getattr(module, "likelihood", None))  # a usual cause
     for name, values in case.history.items():
         if any(not math.isfinite(v) for v in values) and not case.has("not-finite"):
             epoch = next(i for i, v in enumerate(values, 1) if not math.isfinite(v))
@@ -261,7 +263,7 @@ def pixels(case: Case) -> None:
     low, high = float(images.min()), float(images.max())
     case.measures |= {"lowest pixel": low, "highest pixel": high}
     if images.dim() == 2 and case.kind == "mean":
-        _columns(case)
+        _columns(case, case.parts.likelihood)
         return
     draw = lambda: pictures.histogram(images, case.shown(case.output))  # noqa: E731
     outputs = torch.cat([case.output.flatten(), case.prior_output.flatten()])
@@ -311,9 +313,9 @@ def pixels(case: Case) -> None:
             )  # fmt: skip
 
 
-def _columns(case: Case) -> None:
+def _columns(case: Case, likelihood: losses.Likelihood | None) -> None:
     r"""Numbers of a table are to have one scale; counts and categories have likelihoods for it."""
-    rows, likelihood = case.images, case.parts.likelihood
+    rows = case.images
     if isinstance(likelihood, losses.Table):
         numbers = [isinstance(column, losses.Gaussian) for column in likelihood.columns]
         rows = rows[:, torch.tensor(numbers, dtype=torch.bool)]
