@@ -1,7 +1,7 @@
 """A class hands in: everybody is graded or reported, and nobody gains what was not earned.
 
 The ordinary run grades a few; `python -m pytest tests/teach -m whole_class -n 0` all of them, and
-what takes several gradings.
+what takes several gradings; with `-s` it prints what each earned, was given, and what is told.
 """
 
 import copy
@@ -83,7 +83,14 @@ def few(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def everybody(tmp_path_factory):
-    return Graded(tmp_path_factory.mktemp("all"), list(STUDENTS))
+    graded = Graded(tmp_path_factory.mktemp("all"), list(STUDENTS))
+    print()
+    for name, student in STUDENTS.items():
+        row, earned = graded.rows[name], sum(student.deserves.values())
+        given = sum(float(row[cell] or 0) for cell in student.deserves)
+        print(f"{name:22s} earned {earned:4.1f}, given {given:4.1f}, gained {given - earned:+.1f}, "
+              f"told: {row['review'] or row['notes'] or '-'}")  # fmt: skip
+    return graded
 
 
 @pytest.fixture
@@ -203,7 +210,7 @@ def test_what_is_flagged_can_be_marked_down_and_commented(own):
     rows = table(own.course / "scores" / f"{tiny.NAME}-written.csv")
     (row,) = [r for r in rows if (r["student"], r["cell"]) == ("borrows", "test-gaussian_kl")]
     assert "calls the course's own" in row["look_at"]
-    row |= {"points": "0,5", "comment": "Half, for the \"idea\"; see me."}
+    row |= {"points": "0,5", "comment": 'Half, for the "idea"; see me.'}
     done = enter(own, rows)
     assert done.returncode == 0, done.stderr
     found = row_of(own, "borrows")
@@ -238,6 +245,8 @@ def test_late_work_costs_what_was_said_and_an_extension_saves_it(own):
     with Course(own.course).gradebook() as book:
         submission = book.find_submission(tiny.NAME, "perfect")
         assert submission.late_submission_penalty == 2.6 and submission.score == 13
+    teach("grade", tiny.NAME, "--late", "perfect=1", course=own.course)  # by hand: it counts
+    assert float(row_of(own, "perfect")["penalty"]) == 1.3
     wrong = teach("grade", tiny.NAME, "--due", "Friday", course=own.course, check=False)
     assert wrong.returncode == 1 and "--due 'Friday'" in wrong.stderr
 
@@ -245,7 +254,7 @@ def test_late_work_costs_what_was_said_and_an_extension_saves_it(own):
 PLATFORMS = {
     "moodle": (
         {"Identifier": "Participant 1234", "Full name": "Peer Fect", "Grade": "",
-         "Maximum grade": "20,00"},
+         "Maximum grade": "20,00", "Last modified (grade)": "-"},
         "Peer Fect_1234_assignsubmission_file_/04_tiny.ipynb", ";", "Grade",
     ),
     "canvas": (

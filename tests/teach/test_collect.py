@@ -11,6 +11,7 @@ import nbformat
 import pytest
 import tiny
 
+from teach_tools import teach
 from vae_course.teach import collect, names
 from vae_course.teach.course import Course, TeachError
 
@@ -72,6 +73,17 @@ class TestNames:
     def test_forms(self, path, student):
         origin = names.origin(PurePosixPath(path), NAME)
         assert names.identifier(origin.names, {}) == student
+
+    def test_canvas_writes_the_surname_first(self, tmp_path):
+        path = tmp_path / "students.csv"
+        path.write_text(
+            "student,name\nm1,Yılmaz Öztürk\nm2,Ada de la Cruz\nm3,Anna Berg\nm4,Anna B Erg\n",
+            "utf-8",
+        )
+        known = names.mapping(path)
+        assert names.identifier(("öztürkyılmaz", "4005"), known) == "m1"
+        assert names.identifier(("delacruzada", "4006"), known) == "m2"
+        assert names.identifier(("berganna", "4007"), known) == "berganna"  # two could be meant
 
     def test_late_attempt_and_time_are_read(self):
         late = names.origin(PurePosixPath("b_LATE_4_9_04_kl_loss-2.ipynb"), NAME)
@@ -284,3 +296,40 @@ def test_times_are_kept(course, tmp_path):
     assert datetime.fromisoformat(stamp.read_text().strip()) == datetime(
         2026, 3, 4, 5, 6, 8, tzinfo=UTC
     )
+
+
+MOODLE = "Yılmaz Öztürk_1005_assignsubmission_file/04_kl_loss.ipynb"
+
+
+def test_the_time_of_a_download_makes_nobody_late(course, tmp_path):
+    """Moodle and Canvas give the files in an archive the time at which it was made."""
+    collect.collect(course, NAME, archive(tmp_path / "in.zip", {MOODLE: notebook()}))
+    assert course.notebook("submitted", NAME, "yilmaz-ozturk").exists()
+    assert course.handed_in(NAME, "yilmaz-ozturk") is None
+    later = archive(tmp_path / "new.zip", {MOODLE: notebook("new")}, (2026, 2, 3, 0, 0, 0))
+    older = archive(tmp_path / "old.zip", {MOODLE: notebook("old")}, (2026, 1, 3, 0, 0, 0))
+    assert "collected" in outcomes(collect.collect(course, NAME, later))[MOODLE]
+    assert "earlier" in outcomes(collect.collect(course, NAME, older))[MOODLE]
+    folder = archive(tmp_path / "by-mail.zip", {"yilmaz-ozturk.ipynb": notebook("by mail")},
+                     (2026, 2, 4, 0, 0, 0))  # fmt: skip
+    collect.collect(course, NAME, folder)
+    assert course.handed_in(NAME, "yilmaz-ozturk") == datetime(2026, 2, 4)
+
+
+def test_a_name_that_the_notebook_writes_in_full_is_the_same_person(course, tmp_path):
+    files = {MOODLE: notebook(student="Yılmaz Öztürk")}
+    (row,) = collect.collect(course, NAME, archive(tmp_path / "in.zip", files))
+    assert row.notebook_says == row.student == "yilmaz-ozturk"
+
+
+def test_files_that_a_list_hands_over_are_counted(course, tmp_path):
+    """The first collection came before students.csv, as it does in a first week."""
+    place = course.notebook("release", NAME)
+    place.parent.mkdir(parents=True)
+    place.write_bytes(notebook())
+    came = archive(tmp_path / "in.zip", {MOODLE: notebook()})
+    assert "1 files, 1 students" in teach("collect", NAME, came, course=course.folder).stdout
+    (course.folder / "students.csv").write_text("student,name\ns05,Yılmaz Öztürk\n", "utf-8")
+    printed = teach("collect", NAME, came, course=course.folder).stdout
+    assert "1 files, 1 students" in printed and "no longer as yilmaz-ozturk" in printed
+    assert "nobody counts as late" in printed

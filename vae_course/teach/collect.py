@@ -20,7 +20,8 @@ from .course import Course, TeachError
 MOST_FILES = 20_000
 MOST_BYTES = 2 * 2**30  # of all that is read from one archive
 _TOO_LARGE = f"refused: larger than {restore.LARGEST // 2**20} MB"
-_TAKEN = ("collected", "unchanged")
+TAKEN = ("collected", "unchanged")  # how the outcome of what counts begins
+DOWNLOADED = "downloaded.txt"  # instead of timestamp.txt, where the time of handing in is unknown
 
 
 @dataclass
@@ -33,6 +34,8 @@ class Found:
     outcome: str = ""
     student: str = ""
     notebook_says: str = ""
+    late: bool = False
+    downloaded: bool = False
 
     def row(self) -> dict[str, str]:
         time = "" if self.time.year == 1980 else f"{self.time:%Y-%m-%d %H:%M:%S}"
@@ -52,6 +55,7 @@ def collect(
     came, attempts, people, known = list(_files(where)), {}, {}, known or {}
     for found in [each for each in came if not each.outcome]:
         origin = names.origin(found.path, name)
+        found.late, found.downloaded = origin.late, origin.downloaded
         if origin.time:
             found.time = datetime.strptime(origin.time, "%Y-%m-%d-%H-%M-%S").replace(tzinfo=UTC)
         student = names.identifier(origin.names, known)
@@ -88,7 +92,7 @@ def came_as(course: Course, name: str) -> dict[str, str]:
     r"""For each student the name of the file that counts, as it came in: of the last archive."""
     path = course.folder / "collected" / f"{name}.csv"
     rows = _course.read_table(path)[0] if path.exists() else []
-    return {row["student"]: row["file"] for row in rows if row["outcome"].startswith(_TAKEN)}
+    return {row["student"]: row["file"] for row in rows if row["outcome"].startswith(TAKEN)}
 
 
 def _keep(course: Course, name: str, found: Found) -> str:
@@ -96,13 +100,17 @@ def _keep(course: Course, name: str, found: Found) -> str:
     if path.exists():
         if path.read_bytes() == found.content:
             return "unchanged"
-        before = course.handed_in(name, found.student)
+        before = course.handed_in(name, found.student) or course.handed_in(
+            name, found.student, DOWNLOADED
+        )
         before = before.replace(tzinfo=UTC) if before else None
         if before is not None and before > found.time:
             return _earlier(course, name, found.student, found.content, found.time)
         _earlier(course, name, found.student, path.read_bytes(), before or found.time)
     _course.write(path, found.content)
-    _course.write(path.with_name("timestamp.txt"), found.time.isoformat() + "\n")
+    stamps = [path.with_name(file) for file in ("timestamp.txt", DOWNLOADED)]
+    stamps[1 - found.downloaded].unlink(missing_ok=True)
+    _course.write(stamps[found.downloaded], found.time.isoformat() + "\n")
     return "collected"
 
 
@@ -134,7 +142,7 @@ def _says(content: bytes, known: dict[str, str]) -> str:
         said = restore.says_student(restore.read(content))
     except restore.Unreadable:
         return ""
-    return known.get(names.key(said), said.strip().lower()) if said else ""
+    return names.identifier((said, ""), known) or said.strip() if said else ""
 
 
 def _files(where: Path) -> Iterator[Found]:

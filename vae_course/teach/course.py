@@ -18,6 +18,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 import warnings
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ c.GenerateFeedback.preprocessors = [
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
 """
+_FORMULA = re.compile("[=+@\t\r-]")  # as a first letter, to a spreadsheet
 
 
 class TeachError(RuntimeError):
@@ -72,11 +74,11 @@ class Course:
     def released(self) -> list[str]:
         return sorted(path.parent.name for path in (self.folder / "release").glob("*/*.ipynb"))
 
-    def handed_in(self, name: str, student: str) -> datetime | None:
+    def handed_in(self, name: str, student: str, file: str = "timestamp.txt") -> datetime | None:
         r"""When a submission came in, in UTC without saying so, as nbgrader has times."""
         from nbgrader.utils import parse_utc
 
-        stamp = self.notebook("submitted", name, student).with_name("timestamp.txt")
+        stamp = self.notebook("submitted", name, student).with_name(file)
         try:
             return parse_utc(stamp.read_text("utf-8").strip())
         except (OSError, ValueError):  # none, or no time: dateutil's error is a ValueError
@@ -126,15 +128,18 @@ def read_table(path: Path) -> tuple[list[dict[str, str]], str]:
     return [{k.strip(): v for k, v in row.items() if isinstance(k, str)} for row in rows], separator
 
 
-def table_text(rows: list[dict[str, Any]], separator: str = ",") -> str:
-    r"""Rows as CSV with all columns that any row has, and no text that a spreadsheet would run."""
+def table_text(rows: list[dict[str, Any]], separator: str = ",", as_it_came: bool = False) -> str:
+    r"""Rows as CSV with all columns that any row has, and no text that a spreadsheet would run.
+
+    A platform's own table stays `as_it_came`: there a "-" means something.
+    """
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, delimiter=separator, lineterminator="\n", restval="")
     writer.writeheader()
     for row in rows:
-        formula = {k for k, v in row.items() if str(v)[:1] in "=+-@\t\r" and isinstance(v, str)}
-        writer.writerow({k: f"'{v}" if k in formula and v else v for k, v in row.items()})
+        formula = {k: f"'{v}" for k, v in row.items() if isinstance(v, str) and _FORMULA.match(v)}
+        writer.writerow(row if as_it_came else row | formula)
     return text.getvalue()
 
 

@@ -30,6 +30,7 @@ class Origin:
     r"""What a path says: names of the student to look up, best first; which attempt; when.
 
     `person`: the learning platform's number, which tells two people of the same name apart.
+    `downloaded`: the file bears the time of a download, as all do from Moodle and Canvas.
     """
 
     names: tuple[str, ...]
@@ -37,6 +38,7 @@ class Origin:
     time: str = ""
     late: bool = False
     person: str = ""
+    downloaded: bool = False
 
 
 def origin(path: PurePosixPath, assignment: str) -> Origin:
@@ -44,12 +46,14 @@ def origin(path: PurePosixPath, assignment: str) -> Origin:
     stem, attempt = _without_copy(path.stem)
     for part in (path.stem, *reversed(path.parts[:-1])):
         if found := _MOODLE.match(part):
-            return Origin((found["name"], found["id"], path.name), attempt, person=found["id"])
+            names, person = (found["name"], found["id"], path.name), found["id"]
+            return Origin(names, attempt, person=person, downloaded=True)
         if found := _BLACKBOARD.match(part):
             return Origin((found["name"], path.name), attempt, found["time"])
         if found := _CANVAS.match(part):
-            late, person = found["late"] is not None, found["id"]
-            return Origin((found["name"], person, path.name), attempt, late=late, person=person)
+            names, person = (found["name"], found["id"], path.name), found["id"]
+            late = found["late"] is not None
+            return Origin(names, attempt, late=late, person=person, downloaded=True)
     folders = [p for p in path.parts[:-1] if p != assignment and p.lower() not in _NO_NAMES]
     if folders:
         return Origin((folders[-1], path.name), attempt)
@@ -96,12 +100,14 @@ def key(name: str) -> str:
 def mapping(path: Path) -> dict[str, str]:
     r"""A CSV whose column `student` holds identifiers; all other columns are names for them.
 
+    "Anna Berg" is also "berganna", as Canvas writes it, where nobody else is.
     Raises: TeachError for a file without that column, or with an identifier that can't be one.
     """
     rows, _ = read_table(path)
     if not rows or "student" not in rows[0]:
         raise TeachError(f"{path}: expected is a first line with a column `student`, then rows.")
     known: dict[str, str] = {}
+    canvas: dict[str, set[str]] = {}
     for number, row in enumerate(rows, start=2):
         student = row["student"].strip().lower()
         if not can_be(student):
@@ -112,4 +118,7 @@ def mapping(path: Path) -> dict[str, str]:
         for value in [student, *row.values()]:
             if value and known.setdefault(key(value), student) != student:
                 raise TeachError(f"{path}, line {number}: {value!r} stands for two students.")
-    return known
+            words = re.findall(r"\w+", key(value))
+            for first in range(1, len(words)):
+                canvas.setdefault("".join(words[first:] + words[:first]), set()).add(student)
+    return {name: min(who) for name, who in canvas.items() if len(who) == 1} | known

@@ -53,6 +53,8 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     add("--due", metavar="DATE", help="2026-02-06T23:59, by the clock of what came in")
     add("--late-penalty", type=float, metavar="PERCENT", help="of the points, for each day begun")
     add("--extend", action="append", default=[], metavar="STUDENT=DAYS", help="later for one")
+    add("--late", action="append", default=[], metavar="STUDENT=DAYS",
+        help="where the platform knows and its archive doesn't")  # fmt: skip
 
     add = action("marks", _marks, "what a person reads: as a table out, with your points in")
     add("table", nargs="?", type=Path, metavar="CSV", help="the table to enter")
@@ -148,18 +150,25 @@ def _collect(arguments: argparse.Namespace, course) -> int:
     name = _name(arguments, course)
     known, people = _people(arguments, course)
     rows = collect.collect(course, name, arguments.where, known=known)
-    taken = {row.student for row in rows if row.outcome in ("collected", "unchanged")}
+    taken = {row.student for row in rows if row.outcome.startswith(collect.TAKEN)}
     listed = course.folder / "collected" / f"{name}.csv"
     print(f"{len(rows)} files, {len(taken)} students. The list: {listed}")
     for row in rows:
-        if row.outcome not in ("collected", "unchanged"):
+        if row.outcome not in collect.TAKEN:
             print(f"  {row.path}: {row.outcome}")
-        elif row.notebook_says not in ("", row.student):
+        if row.student not in taken:
+            continue
+        if row.late:
+            print(f"  {row.path}: late, says the platform (grade --late {row.student}=DAYS)")
+        if row.notebook_says not in ("", row.student):
             print(f"  {row.path}: taken for {row.student}, but the notebook says STUDENT = "
                   f"{row.notebook_says!r}. If that is the same person, add it to the row of "
                   f"{row.student} in students.csv.")  # fmt: skip
     for stranger in sorted(taken - set(people)) if people else []:
         print(f"  {stranger}: not in the list of students")
+    if any(row.downloaded for row in rows):
+        print("Such an archive doesn't say when they were handed in, your platform does: nobody "
+              "counts as late, unless you say so with grade --late STUDENT=DAYS.")  # fmt: skip
     return 0
 
 
@@ -171,7 +180,8 @@ def _grade(arguments: argparse.Namespace, course) -> int:
               if vars(arguments)[key]}  # fmt: skip
     if unknown := set(arguments.students) - set(course.students(name)):
         raise ValueError(f"{', '.join(sorted(unknown))}: nothing was handed in for {name}")
-    late.set_dates(course, name, arguments.due, arguments.late_penalty, arguments.extend)
+    late.set_dates(course, name, arguments.due, arguments.late_penalty, arguments.extend,
+                   arguments.late)  # fmt: skip
     if not fence.version():
         print("This system has no Landlock: what students wrote can write wherever you can. Grade "
               "in a container (assignments/README.md).", file=sys.stderr)  # fmt: skip

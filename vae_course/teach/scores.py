@@ -73,7 +73,8 @@ def words(row: dict[str, Any]) -> str:
     if row["of_bonus"]:
         said += f", bonus {row['bonus']:g} of {row['of_bonus']:g}"
     if row["penalty"]:
-        said += f", {row['penalty']:g} off for {row['days_late']:g} days late"
+        days = "day" if row["days_late"] == 1 else "days"
+        said += f", {row['penalty']:g} off for {row['days_late']:g} {days} late"
     waiting = len(row["pending"].split())
     return said + (f", {waiting} still to be read by a person" if waiting else "")
 
@@ -146,5 +147,5 @@ def fill_in(course: Course, name: str, rows: list[dict], known: dict[str, str], 
             line[into] = text.replace(".", ",") if separator == ";" else text
             entered += 1
     path = course.folder / "scores" / f"{name}-{sheet.stem}.csv"
-    _course.write(path, "\ufeff" + _course.table_text(lines, separator))
+    _course.write(path, "\ufeff" + _course.table_text(lines, separator, as_it_came=True))
     return path, entered
