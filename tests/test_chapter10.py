@@ -58,6 +58,12 @@ def test_the_shipped_writer_is_measured_on_its_card():
     _, card = pretrained.load("vq-prior")
     found = card["measured"]
     assert found["read_as_asked"] > 0.95 and sum(found["class_counts"]) == found["samples"]
+    with open(package_data("runs/read-as-asked.csv"), encoding="utf-8") as file:
+        shares = {row["model"]: row for row in csv.DictReader(file)}
+    assert float(shares["vq-prior"]["read_as_asked"]) == found["read_as_asked"]
+    for row in shares.values():
+        share = float(row["read_as_asked"])
+        assert float(row["low"]) < share < float(row["high"]) < 1 and row["samples"] == "10000"
     report = found["sample_report"]["frechet_distance"]
     assert report["value"] < 3 * report["real"]
 

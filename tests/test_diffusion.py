@@ -73,6 +73,27 @@ def test_the_term_of_a_step_is_the_kl_of_its_two_gaussians():
         torch.testing.assert_close(found, kl_divergence(q, p)[0].to(found), rtol=1e-6, atol=1e-9)
 
 
+def test_every_term_is_its_exact_value_to_a_thousandth_of_a_nat():
+    r"""Data of N(0.3, 0.5²), half a million draws of each term, against closed forms."""
+    left = diffusion.cosine_schedule(100, start=0.99)
+    model = Diffusion(Exact(left, 0.3, 0.5), shape=(1,), alpha_bar=left)
+    generator = torch.Generator().manual_seed(0)
+    image, noise = torch.randn(2, 500_000, 1, generator=generator, dtype=torch.float64)
+    image = 0.3 + 0.5 * image
+    for t in (2, 3, 10, 50, 99, 100):
+        now, before = left[t], left[t - 1]
+        missed = now * 0.25 / (now * 0.25 + 1 - now)  # the variance of the noise, given x_t
+        beta = 1 - now / before
+        variance = beta * (1 - before) / (1 - now)
+        expected = beta**2 / ((1 - beta) * (1 - now)) * missed / (2 * variance)
+        found = model.terms(image, torch.full((len(image),), t), noise).mean()
+        assert found.item() == pytest.approx(expected.item(), abs=1e-3)
+    square = 0.3**2 + 0.5**2
+    expected = (left[-1] * square - left[-1] - (1 - left[-1]).log()) / 2
+    found = diffusion.end_kl(image, left[-1]).mean()
+    assert found.item() == pytest.approx(expected.item(), abs=1e-3)
+
+
 def test_the_end_is_a_kl_against_the_prior():
     image, left = torch.tensor([[0.5, -2.0]], dtype=torch.float64), torch.tensor(0.3).double()
     q = Normal(left.sqrt() * image, (1 - left).sqrt())
@@ -189,6 +210,11 @@ def test_latent_diffusion_scales_codes_and_leaves_the_vae_out_of_its_weights():
     torch.testing.assert_close(model.mean, codes.mean(dim=0))
     pixels = model.sample(4, steps=5)
     assert pixels.shape == (4, 1, 28, 28) and 0 <= pixels.min() <= pixels.max() <= 1
+
+
+def test_a_size_that_cannot_be_halved_twice_is_refused():
+    with pytest.raises(ValueError, match="30 × 28 pixels came"):
+        Diffusion.unet(channels=8, image_shape=(1, 30, 28))
 
 
 def test_an_unknown_prediction_is_refused():

@@ -6,13 +6,14 @@ from functools import partialmethod
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from torch_tools import assert_same_checkpoint
 from vae_course import cli, data, diffusion, gpt, pretrained, vq
 from vae_course.runs import diffusion as diffusion_family
 from vae_course.runs import vq as vq_family
-from vae_course.runs.images import judged
+from vae_course.runs.images import judged, short_warm_up
 
 SIZES = {
     "vq-vae": ["--codes", "12", "--code-width", "4", "--width", "8"],
@@ -128,3 +129,40 @@ def test_the_report_of_real_digits_is_near_the_floor():
     distance = found["sample_report"]["frechet_distance"]
     assert distance["value"] < 2 * distance["real"]
     json.dumps(found)
+
+
+@pytest.fixture(scope="module")
+def colour_pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = torch.Generator().manual_seed(0)
+    for number in range(40):
+        colours = torch.randint(0, 256, (2, 2, 3), generator=generator, dtype=torch.uint8)
+        picture = colours.repeat_interleave(8, dim=0).repeat_interleave(8, dim=1)
+        Image.fromarray(picture.numpy()).save(folder / f"{number}.png")
+    return folder
+
+
+def test_colour_pictures_of_ones_own(colour_pictures, tmp_path, monkeypatch):
+    r"""A folder goes through every model of pixels and letters; nothing is drawn for a report."""
+
+    def wasted(*_, **__):
+        raise AssertionError("no classifier can read these pictures")
+
+    monkeypatch.setattr(vq_family.vq, "write_codes", wasted)
+    monkeypatch.setattr(diffusion.Diffusion, "sample", wasted)
+    fixed = ["--data", str(colour_pictures), "--device", "cpu", "--batch-size", "8"]
+    own = {
+        "vq-vae": ["--epochs", "2"],
+        "vq-prior": ["--epochs", "1", "--codes-of", str(tmp_path / "vq-vae/model.safetensors")],
+        "diffusion": ["--epochs", "1"],
+    }
+    for model, options in own.items():
+        out = ["--model", model, "--out", str(tmp_path / model)]
+        assert cli.main(["train", *out, *fixed, *SIZES[model], *options]) == 0
+    codes, card = pretrained.load(tmp_path / "vq-vae" / "model.safetensors")
+    assert codes.image_shape == (3, 16, 16) and codes.grid == (4, 4)
+    assert "samples" not in card["measured"]
+
+
+def test_the_warm_up_of_a_short_run_is_short():
+    assert [short_warm_up(steps) for steps in (2, 30, 7488)] == [1, 4, 200]

@@ -152,7 +152,16 @@ class Diffusion(nn.Module):
 
     @classmethod
     def unet(cls, *, channels: int = 32, steps: int = 1000, image_shape=(1, 28, 28)) -> Diffusion:
-        r"""Of pictures scaled to −1 … 1, with a small U-Net."""
+        r"""Of pictures scaled to −1 … 1, with a small U-Net.
+
+        Raises: ValueError unless height and width are multiples of 4.
+        """
+        _, height, width = image_shape
+        if height % 4 or width % 4:
+            raise ValueError(
+                f"pictures of {height} × {width} pixels came; two halvings need multiples of 4: "
+                "pad or crop them"
+            )
         network = UNet(colours=image_shape[0], channels=channels)
         return cls(network, shape=tuple(image_shape), steps=steps)
 

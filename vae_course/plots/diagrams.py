@@ -831,20 +831,23 @@ def latent_diffusion() -> Diagram:
 
 
 def code_writer() -> Diagram:
-    r"""Chapter 10: a GPT writes the codes one by one, and the decoder paints them."""
-    diagram = Diagram(7.6, 2.2)
+    r"""Chapter 10: a GPT reads a class token, writes codes one by one; the decoder paints them."""
+    diagram = Diagram(8.4, 2.2)
     numbers = np.array([[0.2, 0.5, 0.9], [0.4, 0.7, np.nan], [np.nan, np.nan, np.nan]])
-    grid = diagram.grid(0.75, 1.1, numbers, "codes (B, 49)", cell=0.34, colour="codebook")
-    block = diagram.block(2.4, 1.1, "GPT")
-    probs = diagram.code(4.0, 1.1, "p(next code)", cells=5, values=[0.1, 0.2, 0.9, 0.3, 0.1])
+    token = diagram.box(0.45, 1.44, "5", width=0.36, height=0.34)
+    diagram.label(0.45, 1.74, "class", size=SMALL)
+    grid = diagram.grid(1.55, 1.1, numbers, "codes (B, 49)", cell=0.34, colour="codebook")
+    block = diagram.block(3.2, 1.1, "GPT")
+    probs = diagram.code(4.8, 1.1, "p(next code)", cells=5, values=[0.1, 0.2, 0.9, 0.3, 0.1])
     full = np.array([[0.2, 0.5, 0.9], [0.4, 0.7, 0.6], [0.3, 0.8, 0.1]])
-    codes = diagram.grid(5.05, 1.1, full, "all written", cell=0.26, colour="codebook")
-    decoder = diagram.decoder(6.1, 1.1, width=0.9)
-    image = diagram.image(7.15, 1.1, _smooth(digit("5")), size=0.65)
+    codes = diagram.grid(5.85, 1.1, full, "all written", cell=0.26, colour="codebook")
+    decoder = diagram.decoder(6.9, 1.1, width=0.9)
+    image = diagram.image(7.95, 1.1, _smooth(digit("5")), size=0.65)
+    diagram.arrow(token.right, (1.04, 1.44))
     diagram.arrow(grid, block)
     diagram.arrow(block, probs, "(B, K)")
-    diagram.arrow(probs.bottom, grid.bottom, via=[(4.0, 0.25), (0.75, 0.25)])
-    diagram.label(2.4, 0.12, "a draw: the next code", size=SMALL, color=GREY)
+    diagram.arrow(probs.bottom, grid.bottom, via=[(4.8, 0.25), (1.55, 0.25)])
+    diagram.label(3.2, 0.12, "a draw: the next code", size=SMALL, color=GREY)
     diagram.arrow(probs, codes)
     diagram.arrow(codes, decoder)
     diagram.arrow(decoder, image)

@@ -106,12 +106,22 @@ def _arguments(text: str) -> dict[str, object]:
     )
 
 
+def short_warm_up(steps: int) -> int:
+    r"""The warm-up of a run of so many steps: a tenth of them, never more than 200."""
+    return min(200, steps // 10 + 1)
+
+
+def can_be_judged(images: data.ImageData) -> bool:
+    r"""Whether they are grey digits, which notebook 06's classifier can read."""
+    return images.image_shape == (1, 28, 28) and "mnist" in images.name
+
+
 def judged(samples: Tensor, labels: Tensor, images: data.ImageData) -> dict[str, object]:
     r"""What notebook 06 measures of samples, for a card; empty where they are no grey digits.
 
     samples: as many as were drawn, the labels that they were asked for beside them
     """
-    if images.image_shape != (1, 28, 28) or "mnist" not in images.name:
+    if not can_be_judged(images):
         return {}
     samples, labels = samples.cpu(), labels.cpu()
     held_out = images.test_images.cpu()

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from vae_course import metrics, pretrained, vq
 from vae_course.runs import setting
-from vae_course.runs.images import Images, judged, up_and_down
+from vae_course.runs.images import Images, can_be_judged, judged, short_warm_up, up_and_down
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    r"""Everything that decides the weights. Learning rate: 200 steps up, then a cosine to 0.
+    r"""Everything that decides the weights. Learning rate: up to 200 steps up, then a cosine to 0.
 
     Raises: ValueError on values that nothing can be trained with.
     """
@@ -150,7 +150,8 @@ class Task:
             yield (self.train_sequences[rows.to(self.train_sequences.device)],)
 
     def learning_rate_at(self, step: int) -> float:
-        return self.settings.learning_rate * up_and_down(step, self.steps)
+        share = up_and_down(step, self.steps, warm_up=short_warm_up(self.steps))
+        return self.settings.learning_rate * share
 
     def place(self, step: int) -> dict[str, float]:
         return {"epoch": step // self.every}
@@ -192,6 +193,8 @@ class Task:
             },
             "how": f"all {len(self.images.test):,} test images given their class: codes and pixels",
         }  # fmt: skip
+        if not can_be_judged(data):
+            return found
         device, classes = self.images.train.device, len(data.class_names)
         labels = torch.arange(1000, device=device) % classes
         codes = vq.write_codes(self.model, labels, self.vqvae.grid, self.vqvae.codebook.size,
