@@ -141,6 +141,9 @@ def test_nothing_outside_was_touched_by_anybody(everybody):
 def test_feedback_holds_the_hint(few):
     page = "".join(few.feedback("sign").replace("│", "").split())
     assert "Thesigniswrong" in page
+    line = "gaussian_kl</a> (Score: 0.0 / 4.0)<br>The sign is wrong"  # in the list at the top
+    assert line in few.feedback("sign")
+    assert "gaussian_kl</a> (Score: 4.0 / 4.0)</li>" in few.feedback("perfect")
     assert "Traceback (most recent" not in few.feedback("sign")
 
 

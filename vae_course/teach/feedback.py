@@ -26,6 +26,13 @@ _PAGE = """<!DOCTYPE html>
 looks right to you, write to your instructor.</p>
 </body></html>
 """
+# Beside nbgrader's own: tables with gaps between columns, nothing wider than a phone.
+_STYLE = """<style>td, th {padding: .2em .8em .2em 0; text-align: left; vertical-align: top}
+.panel-body {overflow-x: auto} #notebook-container {padding: 15px; width: auto; max-width: 1140px}
+img {max-width: 100%; height: auto} .panel-heading {overflow: auto; height: auto}
+pre {white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere}
+.container {width: auto; max-width: 1170px}</style>
+</head>"""
 # What `nbgrader release_feedback` reads to know whose page it is, where the exchange collected it.
 _FOR_THE_EXCHANGE = ("timestamp.txt", "submission_secret.txt")
 
@@ -80,8 +87,19 @@ def _nbgraders(course: Course, name: str, student: str) -> bytes:
         text = made.read_text("utf-8")
     (row,) = scores.table(course, name, [student])
     text = re.sub(r"\(Score: [\d.]+ / [\d.]+\)", f"({scores.words(row)})", text, count=1)
-    link = r'(<a href="#(?:test-|written-)?([^"]+)">)(?:Test cell|Written response)</a>'
-    return re.sub(link, r"\1\2</a>", text).encode("utf-8")
+    text = text.replace("</head>", _STYLE, 1)
+    cells = (course.record(name, student) or {"cells": {}})["cells"]
+    link = r'<a href="#((?:test-|written-)?([^"]+))">(?:Test cell|Written response)</a>(.*)</li>'
+    return re.sub(link, lambda found: _line(found, cells), text).encode("utf-8")
+
+
+def _line(found: re.Match, cells: dict) -> str:
+    r"""A line of the page's list: the exercise, its points, and why some are missing."""
+    cell, exercise, points = found.groups()
+    said = [v["hint"] or v["status"] for v in cells.get(cell, {}).get("verdicts", [])
+            if v["status"] != "passed"]  # fmt: skip
+    why = html.escape(" ".join(dict.fromkeys(said)))
+    return f'<a href="#{cell}">{exercise}</a>{points}{"<br>" * bool(why)}{why}</li>'
 
 
 def archive(course: Course, name: str) -> Path | None:

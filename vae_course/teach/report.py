@@ -16,18 +16,20 @@ STATES = {
 MOST_MISTAKES = 28  # rows of the picture
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}: the class</title>
-<style>body{{font-family:sans-serif;max-width:60em;margin:2em auto;line-height:1.5}}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body{{font-family:sans-serif;max-width:60em;margin:2em auto;padding:0 1em;line-height:1.5}}
 table{{border-collapse:collapse}}td,th{{border:1px solid #ccc;padding:.3em .6em;
-text-align:left;vertical-align:top}}img{{max-width:100%}}</style></head><body>
+text-align:left;vertical-align:top}}div{{overflow-x:auto}}img{{width:100%;min-width:42em}}
+@media (max-width: 40em){{td,th{{padding:.2em .3em;font-size:85%}}}}</style></head><body>
 <h1>{name}: the class</h1>
 <p>{students} students, {graded} graded. {spread}</p>
 <h2>Which mistakes, how often</h2>
-<img src="{name}-mistakes.png" alt="{alt}">
+<div><img src="{name}-mistakes.png" alt="{alt}"></div>
 <p>{alt} A student can have made several.</p>
-{mistakes}
+<div>{mistakes}</div>
 <h2>To look at</h2>
 <p>Points are as nbgrader gave them. What is said here is for you to judge; it took nothing.</p>
-{doubtful}
+<div>{doubtful}</div>
 <h2>To grade by hand</h2>
 <p>{waiting} submissions wait for it.</p>
 </body></html>
