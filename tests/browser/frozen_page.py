@@ -55,7 +55,7 @@ class FrozenExplorer:
         slider.focus()
         steps = ["ArrowRight"] * 3 + ["ArrowLeft"] * 6
         return any(
-            self.changed_by(lambda k=key: self.page.keyboard.press(k), wait=1) for key in steps
+            self.changed_by(lambda k=key: self.page.keyboard.press(k), wait=3) for key in steps
         )
 
     def drag(self, slider) -> bool:

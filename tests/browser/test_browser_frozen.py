@@ -113,7 +113,7 @@ def move(explorer) -> tuple[str, str]:
         box = grip["box"]
         at = [(0.2, 0.3), (0.8, 0.75), (0.45, 0.5)]
         assert sum(explorer.press(box, place) for place in at), f"{held}: no press moves it"
-        if len(set(grip["x_ends"])) > 1 or len(set(grip["y_ends"])) > 1:
+        if any(grip[axis] and len(set(grip[f"{axis}_ends"])) > 1 for axis in "xy"):
             explorer.press(box, (0.1, 0.1))
             assert explorer.press(box, (0.15, 0.15), (0.85, 0.9)), f"{held}: no drag moves it"
     times = sorted(explorer.key_times())

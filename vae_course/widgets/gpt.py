@@ -70,20 +70,20 @@ def gpt_explorer(
         weights = maps[layer][0].mean(dim=0) if head is None else maps[layer][0, head]
         return text, min(cursor, len(text)) - 1, logits, weights.numpy()  # (T, T)
 
-    stage: dict[tuple, _Stage] = {}  # the last one only
+    stage: dict[str, _Stage] = {}  # the last one only
 
-    def stage_of(text: str, look: tuple, weights: np.ndarray) -> _Stage:
-        if (text, look) not in stage:
+    def stage_of(text: str) -> _Stage:
+        if text not in stage:
             stage.clear()
-            stage[text, look] = _Stage(text, weights)
-        return stage[text, look]
+            stage[text] = _Stage(text)
+        return stage[text]
 
     def draw(prompt, cursor, temperature, top_k, look) -> bytes:
         text, place, logits, weights = at(prompt, cursor, look)
         before = logits[place].softmax(dim=-1)  # (V,)
         after = next_probs(logits[place][None], temperature, top_k=top_k)[0]  # (V,)
-        shown = stage_of(text, look, weights)
-        return shown.png(place, tokenizer.characters, before.numpy(), after.numpy())
+        shown = stage_of(text)
+        return shown.png(place, weights, tokenizer.characters, before.numpy(), after.numpy())
 
     def describe(prompt, cursor, temperature, top_k, look) -> str:
         text, place, logits, weights = at(prompt, cursor, look)
@@ -103,9 +103,9 @@ def gpt_explorer(
     def limits(prompt, **_others) -> dict[str, tuple[int, int]]:
         return {"cursor": (1, max(2, len(read(prompt))))}
 
-    def grips(prompt, cursor, look, **_others) -> list[Grip]:
-        text, *_, weights = at(prompt, cursor, look)
-        shown = stage_of(text, look, weights)
+    def grips(prompt, **_others) -> list[Grip]:
+        text = read(prompt)
+        shown = stage_of(text)
         ends = (0.5, len(text) + 0.5)
         return [
             shown.live.grip(shown.boxes, "cursor", x_ends=ends),
@@ -126,17 +126,20 @@ def gpt_explorer(
         describe,
         limits=limits,
         grips=grips,
-        live={"cursor": None, "look": None, "temperature": (0.5, 1.0, 1.5)},
+        live={
+            "cursor": range(1, max(2, len(read(start))) + 1), "look": None,
+            "temperature": (0.5, 1.0, 1.5),
+        },
         hold="Press a character, or a row of the map, to put the cursor there.",
         how_to="Type a prompt (\\n is a line break) and press Enter; move the cursor through it.",
-    )
+    )  # fmt: skip
 
 
 class _Stage:
-    r"""The figure of one prompt and one head. The cursor, the bars and the shades move in it."""
+    r"""The figure of one prompt. The cursor, the bars, the shades and the map move in it."""
 
-    def __init__(self, text: str, weights: np.ndarray):
-        self.text, self.weights = text, weights
+    def __init__(self, text: str):
+        self.text = text
         with matplotlib.rc_context(HOUSE_STYLE):
             figure = house_figure(7.4, 4.6)
             upper, lower = figure.subfigures(2, 1, height_ratios=[1, 3.2])
@@ -144,7 +147,7 @@ class _Stage:
             self._boxes(boxes)
             self._bars(bars)
             self._map(grid)
-        moving = [self.veil, self.box, *self.rects, self.marks, *self.names]
+        moving = [self.veil, self.image, self.box, *self.rects, self.marks, *self.names]
         self.live = LiveFigure(figure, [*moving, *self.shares, self.title, self.row])
 
     def _boxes(self, axes) -> None:
@@ -174,7 +177,8 @@ class _Stage:
 
     def _map(self, axes) -> None:
         self.map = axes
-        axes.imshow(self.weights, cmap="Blues", vmin=0, vmax=0.6)
+        blank = np.zeros((len(self.text), len(self.text)))
+        self.image = axes.imshow(blank, cmap="Blues", vmin=0, vmax=0.6)
         self.row = axes.add_patch(_outline(-0.5, -0.5, len(self.text), 1))
         letters = [_glyph(character) for character in self.text]
         size = 8 if len(letters) <= 22 else 7
@@ -184,8 +188,11 @@ class _Stage:
         axes.grid(False)
         axes.set(xlabel="… at this one", title="each row looks at …")
 
-    def png(self, place: int, characters: str, before: np.ndarray, after: np.ndarray) -> bytes:
-        weights = self.weights[place]  # (T,)
+    def png(
+        self, place: int, maps: np.ndarray, characters: str, before: np.ndarray, after: np.ndarray
+    ) -> bytes:
+        self.image.set_data(maps)  # (T, T)
+        weights = maps[place]  # (T,)
         veil = np.ones((1, len(weights), 4))
         veil[0, :, 3] = 0.6  # white, over what comes later
         veil[0, : place + 1, :3] = to_rgb(PALETTE[0])

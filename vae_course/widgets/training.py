@@ -197,8 +197,9 @@ def class_explorer(
         return found
 
     return Explorer(
-        title, controls, draw, describe, grips=grips, hold="Press a picture to choose its class."
-    )
+        title, controls, draw, describe, grips=grips, live={"label": None, "za": 11, "zb": 11},
+        hold="Press a picture to choose its class.",
+    )  # fmt: skip
 
 
 def sheet(images, columns: int) -> np.ndarray:

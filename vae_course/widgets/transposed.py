@@ -42,7 +42,8 @@ def transposed_explorer(
     }
     return Explorer(
         title, controls, _draw, _describe, limits=_limits, grips=_grips,
-        live=dict.fromkeys(["kernel", "stride", "padding", "output_padding", "step"]),
+        live=dict.fromkeys(["kernel", "stride", "padding", "output_padding"])
+        | {"step": range(size * size + 1)},
         hold="Press a pixel of the image to lay the stamps up to it.",
     )  # fmt: skip
 
