@@ -47,8 +47,9 @@ def test_what_is_passed_is_marked_among_the_chapters_exercises(cells):
     markup = output.data["text/html"]
     assert box.COLOURS["✓"] in markup and "Chapter 01: " in markup
     names = [exercise.name for exercise in checks.exercises(1)]
-    assert "✓ compression_ratio" in markup
-    assert all(f"○ {name}" in markup for name in names if name != "compression_ratio")
+    assert "✓\u00a0compression_ratio" in markup
+    assert all(f"○\u00a0{name}" in markup for name in names if name != "compression_ratio")
+    assert f"(1 of {len(names)})" in markup
 
 
 def test_what_is_not_judged_and_what_is_graded_stays_characters(cells):

@@ -55,3 +55,9 @@ def test_lines_are_aligned():
     tex = r"\begin{aligned}a &= b \\ &= c\end{aligned}"
     table = ElementTree.fromstring(mathml(tex, block=True))
     assert len(list(table.iter(f"{NAMESPACE}mtr"))) == 2
+
+
+def test_names_of_functions_keep_their_distance_and_indices_their_base():
+    space = '<mspace width="0.167em" />'
+    assert mathml(r"x \log p").count(space) == 2
+    assert space not in mathml(r"\exp(x)") + mathml(r"\log_2 (x)")

@@ -25,6 +25,13 @@ _OTHER_WORDS = {
 # Browsers no longer know letters of another kind by an attribute: these are letters of their own.
 _KINDS = ("double-struck", "script", "bold", "bold-italic")
 _LETTER = re.compile(rf'<(m[in]) mathvariant="(?P<kind>{"|".join(_KINDS)})">(?P<letter>[^<]+)</\1>')
+# Names of functions, with a thin space to their neighbours as TeX has it; not between a base and
+# its index, where two elements are counted.
+_NAMES = "<mi>(?:log|ln|exp|sin|cos|tanh|det)</mi>"
+_BEFORE = r"</m(?:i|n|frac|sup|sub|style)>(?=" + _NAMES + ")"
+_AFTER = r"(?<!<msub>)(?<!<msup>)(?<!<msubsup>)" + _NAMES + r"(?=<m(?!o>|o |space))"
+_SPACES = re.compile(f"({_BEFORE}|{_AFTER})")
+_THIN = '<mspace width="0.167em" />'
 
 
 def with_mathml(page: str) -> str:
@@ -47,6 +54,7 @@ def mathml(tex: str, *, block: bool = False) -> str:
         ends = "" if word.endswith("}") else r"(?![A-Za-z])"
         known = re.sub(re.escape(word) + ends, lambda _, other=other: other, known)
     made = _LETTER.sub(_letter, convert(known, display="block" if block else "inline"))
+    made = _SPACES.sub(rf"\1{_THIN}", made)
     return made.replace("<math ", f'<math alttext="{html.escape(" ".join(tex.split()))}" ', 1)
 
 

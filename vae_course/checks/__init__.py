@@ -152,11 +152,13 @@ def check(name: str | Exercise, function: Callable, *, seed: int | None = None) 
 
 
 def _done(chapter: int) -> str:
-    r"""The chapter's exercises, with a sign at each that is passed: "Chapter 04: ✓ a · ○ b"."""
+    r"""The chapter's exercises, those passed with a sign: "Chapter 04: ✓ a · ○ b (1 of 2)"."""
     passed = progress.done("exercises")
-    signs = [f"{'✓' if e.name in passed else '○'} {e.name}"
-             for e in _ours().values() if e.chapter == chapter]  # fmt: skip
-    return f"Chapter {chapter:02d}: {' · '.join(signs)}" if signs else ""
+    names = [each.name for each in _ours().values() if each.chapter == chapter]
+    # Signs that stay beside their names where the line is broken.
+    signs = " · ".join(f"{'✓' if name in passed else '○'}\u00a0{name}" for name in names)
+    count = f"{sum(name in passed for name in names)} of {len(names)}"
+    return f"Chapter {chapter:02d}: {signs} ({count})" if names else ""
 
 
 def judge(exercise: Exercise, function: Callable, seed: int | None = None) -> Verdict:

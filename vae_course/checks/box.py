@@ -2,6 +2,7 @@ r"""The box around a verdict: HTML in a notebook, characters in a terminal and w
 
 import html
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -24,13 +25,19 @@ def put(text: str, title: str, paragraphs: Sequence[str], *, example: str = "", 
     colour = COLOURS[title[0]]
     style = f"border-left:.4em solid {colour};padding:.3em 1em;margin:.3em 0;max-width:48em"
     lines = [f'<div style="{style};overflow-wrap:anywhere"><b>{html.escape(title)}</b>']
-    lines += [f'<p style="margin:.4em 0">{html.escape(p)}</p>' for p in paragraphs if p]
+    lines += [f'<p style="margin:.4em 0">{_marked(p)}</p>' for p in paragraphs if p]
     if example:
         shown = html.escape(example)
-        lines.append(f'<pre style="white-space:pre-wrap;margin:.4em 0">{shown}</pre>')
+        style = "white-space:pre-wrap;word-break:normal;margin:.4em 0"  # no number is cut in two
+        lines.append(f'<pre style="{style}">{shown}</pre>')
     if done:
         lines.append(f'<p style="margin:.4em 0;opacity:.8"><small>{html.escape(done)}</small></p>')
     publish_display_data({"text/plain": text, "text/html": "\n".join([*lines, "</div>"])})
+
+
+def _marked(text: str) -> str:
+    r"""As HTML; what stands between backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _in_a_notebook() -> bool:
