@@ -1,8 +1,7 @@
 r"""The clinic's table: sick trainings that it named or missed, healthy ones that it left in peace.
 
-`python -m benchmarks.clinic` trains and examines all of them and writes CLINIC.md beside this file
-(some minutes on two quiet cores); --strangers only those that its limits were not set on, and only
-prints.
+`python -m benchmarks.clinic` trains and examines those that its limits were not set on, and writes
+CLINIC.md beside this file (some minutes on two quiet cores); with --all the others too.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ Made by `python -m benchmarks.clinic` on {machine}.
 `clinic.examine` is given model, training and test images, loss and history, and knows nothing of
 the illness. *Named*: one of the names that were written down for this training before stands among
 the severe or notable findings. An alarm is any such finding about a healthy training. The limits of
-the clinic were set on the first group (`tests/clinic_trainings.py`); the second, with other data,
-sizes, widths, optimizers and ways of writing a VAE, was written afterwards
-(`tests/clinic_strangers.py`).
+the clinic were set on the trainings of `tests/clinic_trainings.py`, which the tests hold; the
+strangers here (`tests/clinic_strangers.py`), with other data, sizes, widths, optimizers and ways of
+writing a VAE, were written afterwards.
 
 {summary}
 """
@@ -90,20 +89,18 @@ def ward(title: str, made) -> tuple[list[str], list[str]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--strangers", action="store_true", help="only these, and only print")
-    only = parser.parse_args().strangers
+    parser.add_argument("--all", action="store_true", help="also those that it was tuned on")
+    wanted = parser.parse_args()
     import clinic_strangers
     import clinic_trainings
 
-    wards = {"Strangers": clinic_strangers} if only else {
-        "Trainings that it was tuned on": clinic_trainings, "Strangers": clinic_strangers,
-    }  # fmt: skip
+    wards = {"Strangers": clinic_strangers}
+    if wanted.all:
+        wards["Trainings that it was tuned on"] = clinic_trainings
     summaries, tables = [], []
     for title, made in wards.items():
         summary, lines = ward(title, made)
         summaries, tables = summaries + summary, tables + lines
-    if only:
-        return 0
     said = f"{machine.cores()}, Python {platform.python_version()}, {platform.system()}"
     text = HEADER.format(machine=said, summary="\n".join(summaries)) + "\n" + "\n".join(tables)
     TABLE.write_text(text, encoding="utf-8")

@@ -136,9 +136,12 @@ def bits_a_value(found: Mapping, card: Mapping, values: int) -> dict | None:
 
 
 def _pm(found: Mapping) -> str:
-    if found["standard_error"] is None:
-        return f"{found['mean']:,}"
-    return f"{found['mean']:,} ± {found['standard_error']:,}"
+    r"""With two digits of the error, and a minus sign that is one."""
+    mean, error = found["mean"], found["standard_error"]
+    if not error:
+        return f"{mean:,.4g}".replace("-", "−")
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{mean:,.{digits}f} ± {error:,.{digits}f}".replace("-", "−")
 
 
 def _time(seconds: float) -> str:
