@@ -106,7 +106,8 @@ def move(explorer) -> tuple[str, str]:
     for name, act in others:
         assert explorer.changed_by(act, wait=3), f"{name} leaves the picture as it was"
         if name == "Play":
-            explorer.root.get_by_role("button", name="Stop").click()
+            for button in explorer.root.get_by_role("button", name="Stop").all():
+                button.click()  # unless it has come to its end by itself
     grips = explorer.grips()
     for grip in grips:
         held = f"held by {grip['x']}, {grip['y']}"
