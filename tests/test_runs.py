@@ -84,6 +84,15 @@ def test_a_run_leaves_weights_card_log_and_checkpoint(finished):
     assert card["commands"][0].startswith("vae-course train --model dense-vae")
 
 
+def test_a_run_starts_from_trained_weights(finished, tmp_path):
+    start = finished / "model.safetensors"
+    options = ["--start", start, "--samples", 3, "--epochs", 1, "--learning-rate", 1e-12]
+    assert train(tmp_path / "run", *options) == 0
+    before, after = (load_file(path) for path in (start, tmp_path / "run" / "model.safetensors"))
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
+
+
 def test_a_run_of_a_gpt_too(text, tmp_path, capsys):
     out = tmp_path / "run"
     assert train_gpt(out, text, "--steps", 30, "--store", "float16", "--evaluate-every", 20) == 0
@@ -293,6 +302,8 @@ def refused(code_of):
     (["--model", "table-vae"], "table-vae is for tables"),
     (["--likelihood", "cauchy"], "there is no likelihood 'cauchy'"),
     (["--device", "mps"], "torch finds none here"),
+    (["--start", "vae-conv"], "other layers than this model"),
+    (["--start", "vae-canv"], "vae-canv"),
 ])  # fmt: skip
 def test_bad_arguments_get_one_line_and_exit_code_2(options, words, tmp_path, capsys):
     code = refused(lambda: train(tmp_path / "run", *options))

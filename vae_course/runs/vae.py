@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vae_course import losses, metrics
+from vae_course import losses, metrics, pretrained
 from vae_course.data import IMAGE_SETS, Column, TableData, binarize
 from vae_course.models import IMAGE_SHAPE, VAE, ConditionalVAE, TwoLevelVAE, build_vae
 from vae_course.runs import page, setting
@@ -32,6 +32,7 @@ class Settings:
     seed: int = setting(0, "of every random number")
     epochs: int = setting(200, "passes; over pictures of your own, what makes 3,000 steps")
     samples: int = setting(1, "K: 1 trains the ELBO, more the importance-weighted bound")
+    start: str = setting("", "weights to begin with: a model that ships, or model.safetensors")
     latent_dim: int = setting(20, "dimensions of z")
     upper_dim: int = setting(16, "dimensions of the upper z of two-level-vae")
     width: int = setting(32, "channels of the first convolution, or hidden units of dense-vae")
@@ -140,6 +141,8 @@ class Task:
             begin_at_the_data(self.model, self.images.train)
         if settings.model == "paper-vae":
             initialize_as_published(self.model, self.images.train)
+        if settings.start:
+            begin_with(self.model, settings.start)
         self.stored, self.objective = self.model, Objective(self.model, settings)
         self.optimizers = make_optimizers(self.model, settings)
         self.every, self.steps = self.images.steps, settings.epochs * self.images.steps
@@ -275,6 +278,16 @@ def begin_at_the_data(vae: nn.Module, images: Tensor) -> None:
             bias[channels:] = torch.log(off)
         elif likelihood.std == "learned":
             likelihood.log_std.fill_(torch.log(off))
+
+
+def begin_with(vae: nn.Module, start: str) -> None:
+    r"""Take the weights of a trained model. Raises: DataError, ValueError if it is another one."""
+    found = pretrained.load(start)[0].state_dict()
+    shapes = [{name: tuple(value.shape) for name, value in part.items()}
+              for part in (found, vae.state_dict())]  # fmt: skip
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"--start {start} has other layers than this model: give the same sizes")
+    vae.load_state_dict(found)
 
 
 def make_optimizers(vae: nn.Module, settings: Settings) -> list[torch.optim.Optimizer]:
