@@ -303,7 +303,6 @@ def refused(code_of):
     (["--likelihood", "cauchy"], "there is no likelihood 'cauchy'"),
     (["--device", "mps"], "torch finds none here"),
     (["--start", "vae-conv"], "other layers than this model"),
-    (["--start", "vae-canv"], "vae-canv"),
 ])  # fmt: skip
 def test_bad_arguments_get_one_line_and_exit_code_2(options, words, tmp_path, capsys):
     code = refused(lambda: train(tmp_path / "run", *options))
