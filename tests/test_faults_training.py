@@ -62,7 +62,7 @@ class Command:
 
     def __init__(self, tmp_path, monkeypatch, capsys):
         self.capsys = capsys
-        monkeypatch.setattr(images, "load", lambda name, size: digits())
+        monkeypatch.setattr(images, "load", lambda *_: digits())
         text = tmp_path / "text.txt"
         text.write_text(TEXT)
         small = {"layers": 1, "heads": 2, "width": 16, "block_size": 8, "batch_size": 4}

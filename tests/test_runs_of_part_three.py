@@ -31,7 +31,7 @@ def train(model, out, *options):
 @pytest.fixture(scope="module")
 def few(tmp_path_factory):
     r"""Four hundred digits and a hundred to test: a U-Net sees them in a second."""
-    path, digits = tmp_path_factory.mktemp("few") / "digits.npz", data.load_images("mnist-5k")
+    path, digits = tmp_path_factory.mktemp("few") / "mnist-few.npz", data.load_images("mnist-5k")
     parts = {"x_train": digits.train_images[:400], "x_test": digits.test_images[:100],
              "y_train": digits.train_labels[:400], "y_test": digits.test_labels[:100]}  # fmt: skip
     np.savez(path, **{name: values.numpy() for name, values in parts.items()})
