@@ -480,19 +480,9 @@ def _sampling_gradient(case: Case, mean: Tensor, spread: Tensor) -> None:
     few = [mean[:16].clone().requires_grad_(), spread[:16].clone().requires_grad_()]
     try:
         with torch.enable_grad():
-            latent = case.parts.sample(*few)
-            gradients = (
-                torch.autograd.grad(latent.square().sum(), few, allow_unused=True)
-                if latent.requires_grad
-                else (None, None)
-            )
+            missing = _without_gradient(case.parts.sample(*few).square().sum(), few)
     except Exception:  # the model is anyone's
         return
-    missing = [
-        name
-        for name, gradient in zip(("mean", "log_var"), gradients, strict=True)
-        if gradient is None or not bool(gradient.abs().sum() > 0)
-    ]
     if missing:
         case.find(
             "gradient-cut", SEVERE, "No gradient passes the sampling layer",
@@ -500,6 +490,18 @@ def _sampling_gradient(case: Case, mean: Tensor, spread: Tensor) -> None:
             "Reparameterise, z = mean + std * noise (rsample); look for .sample(), torch.normal, "
             ".detach(), .data and no_grad.",
         )  # fmt: skip
+
+
+def _without_gradient(value: Tensor, code: list[Tensor]) -> list[str]:
+    r"""Which of mean and log_var a number does not learn from."""
+    found = [None, None]
+    if value.requires_grad:
+        found = torch.autograd.grad(value, code, allow_unused=True)
+    return [
+        name
+        for name, gradient in zip(("mean", "log_var"), found, strict=True)
+        if gradient is None or not bool(gradient.abs().sum() > 0)
+    ]
 
 
 def loss_terms(case: Case) -> None:
@@ -980,18 +982,9 @@ def _kl_gradient(case: Case) -> None:
     try:
         with torch.enable_grad():
             value = read_loss(case.loss, parts)(image, case.output[:16], mean, spread)
-            found = (
-                torch.autograd.grad(value, (mean, spread), allow_unused=True)
-                if value.requires_grad
-                else (None, None)
-            )
+            missing = _without_gradient(value, [mean, spread])
     except Exception:  # the loss is anyone's
         return
-    missing = [
-        name
-        for name, gradient in zip(("mean", "log_var"), found, strict=True)
-        if gradient is None or not bool(gradient.abs().sum() > 0)
-    ]
     if missing:
         case.find(
             "kl-gradient", SEVERE, "Nothing learns from the KL",

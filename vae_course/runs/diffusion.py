@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from vae_course import diffusion, metrics, pretrained
 from vae_course.models import VAE
 from vae_course.runs import setting
-from vae_course.runs.images import Images, can_be_judged, judged, short_warm_up, up_and_down
+from vae_course.runs.images import Images, can_be_judged, judged, up_and_down
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,8 +120,7 @@ class Task:
             yield _drawn(*(part[rows] for part in self.codes)), labels[rows]
 
     def learning_rate_at(self, step: int) -> float:
-        share = up_and_down(step, self.steps, warm_up=short_warm_up(self.steps))
-        return self.settings.learning_rate * share
+        return self.settings.learning_rate * up_and_down(step, self.steps)
 
     def place(self, step: int) -> dict[str, float]:
         return {"epoch": step // self.every}

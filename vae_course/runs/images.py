@@ -62,8 +62,11 @@ class Images:
         return {f"test_{name}": total / len(self.test) for name, total in totals.items()}
 
 
-def up_and_down(step: int, steps: int, *, warm_up: int = 200) -> float:
-    r"""A schedule's share of the learning rate: `warm_up` steps up, then a cosine down to 0."""
+def up_and_down(step: int, steps: int) -> float:
+    r"""A schedule's share of the learning rate: up in 200 steps, in short runs in a tenth of all;
+    then a cosine down to 0.
+    """
+    warm_up = min(200, steps // 10 + 1)
     return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
@@ -106,23 +109,16 @@ def _arguments(text: str) -> dict[str, object]:
     )
 
 
-def short_warm_up(steps: int) -> int:
-    r"""The warm-up of a run of so many steps: a tenth of them, never more than 200."""
-    return min(200, steps // 10 + 1)
-
-
 def can_be_judged(images: data.ImageData) -> bool:
     r"""Whether they are grey digits, which notebook 06's classifier can read."""
     return images.image_shape == (1, 28, 28) and "mnist" in images.name
 
 
 def judged(samples: Tensor, labels: Tensor, images: data.ImageData) -> dict[str, object]:
-    r"""What notebook 06 measures of samples, for a card; empty where they are no grey digits.
+    r"""What notebook 06 measures of samples, for a card, if `can_be_judged`.
 
     samples: as many as were drawn, the labels that they were asked for beside them
     """
-    if not can_be_judged(images):
-        return {}
     samples, labels = samples.cpu(), labels.cpu()
     held_out = images.test_images.cpu()
     report = metrics.sample_report(samples, held_out, images.train_images.cpu())

@@ -93,16 +93,14 @@ def _summary(card: Mapping, made) -> list[str]:
         + ("grey", "grey with transparency", "colour", "colour with transparency")[len(first) - 1]
     )  # fmt: skip
     measured, protocol = card["measured"], card["protocol"]
+    likelihood = card["architecture"].get("likelihood", "bernoulli")
+    likelihood = f", likelihood {html.escape(likelihood)}" if isinstance(likelihood, str) else ""
     trained = (
         f"Trained on {counts['train']:,} {what}; {counts['validation']:,} were set aside for "
         f"choosing and {counts['test']:,} for judging. {measured.get('epoch', protocol['epochs'])} "
-        f"epochs in {_time(measured.get('seconds', 0))}, {card['parameters']:,} parameters, "
-        f"likelihood {html.escape(str(card['architecture'].get('likelihood', 'bernoulli')))}."
-        if part == "images" else
-        f"Trained on {counts['train']:,} {what}; {counts['test']:,} were kept for judging. "
-        f"{measured.get('epoch', protocol['epochs'])} epochs in "
-        f"{_time(measured.get('seconds', 0))}, {card['parameters']:,} parameters."
-    )  # fmt: skip
+        f"epochs in {_time(measured.get('seconds', 0))}, {card['parameters']:,} parameters"
+        f"{likelihood}."
+    )
     found, one = measured["negative_elbo"], "picture" if part == "images" else "row"
     judged = f"On the test set −ELBO is {_pm(found)} nats a {one} (“±” is one standard error)"
     bits = bits_a_value(found, card, first.numel()) if part == "images" else None

@@ -20,7 +20,7 @@ from vae_course.training import History
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    r"""Everything that decides the weights. Learning rate: 200 steps up, then a cosine to 0.
+    r"""Everything that decides the weights. Learning rate: up to 200 steps up, then a cosine to 0.
 
     Raises: ValueError on values that nothing can be trained with.
     """

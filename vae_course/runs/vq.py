@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vae_course import metrics, pretrained, vq
 from vae_course.runs import setting
-from vae_course.runs.images import Images, can_be_judged, judged, short_warm_up, up_and_down
+from vae_course.runs.images import Images, can_be_judged, judged, up_and_down
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,8 +150,7 @@ class Task:
             yield (self.train_sequences[rows.to(self.train_sequences.device)],)
 
     def learning_rate_at(self, step: int) -> float:
-        share = up_and_down(step, self.steps, warm_up=short_warm_up(self.steps))
-        return self.settings.learning_rate * share
+        return self.settings.learning_rate * up_and_down(step, self.steps)
 
     def place(self, step: int) -> dict[str, float]:
         return {"epoch": step // self.every}
