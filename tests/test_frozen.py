@@ -19,7 +19,7 @@ from vae_course.admin.notebooks import (
 )
 from vae_course.plots.pictures import fast_png
 from vae_course.widgets import Again, Choice, Explorer, Grip, Quiz, Slider, Switch, Text
-from vae_course.widgets.frozen import file_name, inline, plan
+from vae_course.widgets.frozen import file_name, freeze_quiz, inline, plan, table
 from vae_course.widgets.pad import Drawing
 
 SIDE = 100  # dots: four squares, three of them cut off
@@ -220,7 +220,21 @@ def test_odd_pictures_and_folders_are_refused(tmp_path):
 def test_show_freezes_where_it_is_told_to(tmp_path, monkeypatch):
     monkeypatch.setenv("VAE_COURSE_FREEZE", str(tmp_path))
     explorer(live={"place": None}).show()
-    assert [file.name for file in tmp_path.iterdir()] == ["a-grey-square.bin"]
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == ["a-grey-square.bin", "a-grey-square.seconds"]
+
+
+def test_the_table_says_what_moves_and_what_it_cost(tmp_path, monkeypatch):
+    folder = tmp_path / "99_made"
+    monkeypatch.setenv("VAE_COURSE_FREEZE", str(folder))
+    folder.mkdir()
+    explorer(live={"place": None}).show()
+    (folder / "a-grey-square.seconds").write_text("12.3\n")
+    freeze_quiz("VAE or GAN?", {"key": [0, 1, 1]}, folder)
+    said = table(tmp_path)
+    assert "| 99 | a grey square | 0.00 |" in said and "| 12 | place (" in said
+    assert "| 99 | VAE or GAN? | 0.00 | 3 | – | buttons, letters | – |" in said
+    assert "2 files, 0.0 MB." in said
 
 
 def test_a_page_takes_it_in_the_place_of_its_sentence(tmp_path):

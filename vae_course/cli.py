@@ -254,13 +254,19 @@ def _notebooks_html(arguments: argparse.Namespace) -> int:
 
 def _notebooks_freeze(arguments: argparse.Namespace) -> int:
     from vae_course.admin import notebooks
+    from vae_course.files import write_whole
+    from vae_course.widgets.frozen import table
 
     def frozen(path: Path) -> str:
         files = notebooks.freeze_notebook(path, arguments.to / path.stem)
         size = sum(file.stat().st_size for file in files) / 1e6
         return f"{len(files)} explorers and quizzes, {size:.1f} MB"
 
-    return _each_notebook(arguments, frozen)
+    failed = _each_notebook(arguments, frozen)
+    about = table(arguments.to)
+    write_whole(arguments.to / "table.md", about.encode())
+    print(f"\n{about}\nin {arguments.to / 'table.md'}")
+    return failed
 
 
 def _notebooks_check(arguments: argparse.Namespace) -> int:

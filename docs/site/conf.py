@@ -181,7 +181,9 @@ def finished(app, exception) -> None:
         return
     shutil.copyfile(app.outdir / "README.html", app.outdir / "index.html")
     if FROZEN.is_dir():
-        shutil.copytree(FROZEN, app.outdir / "_static" / "frozen", dirs_exist_ok=True)
+        besides = shutil.ignore_patterns("*.seconds", "table.md")
+        to = app.outdir / "_static" / "frozen"
+        shutil.copytree(FROZEN, to, dirs_exist_ok=True, ignore=besides)
     if folder := os.environ.get("MATHJAX"):
         (app.outdir / "_static" / "mathjax").mkdir(exist_ok=True)
         shutil.copyfile(Path(folder) / "es5" / "tex-svg.js", app.outdir / "_static" / mathjax_path)

@@ -269,8 +269,10 @@ def freeze_notebook(path: Path, folder: Path) -> list[Path]:
     with tempfile.TemporaryDirectory(dir=folder) as made:
         if shown:
             _executed(path, cells=shown[-1], VAE_COURSE_FREEZE=made)
-        for old in folder.glob("*.bin"):
+        for old in [*folder.glob("*.bin"), *folder.glob("*.seconds")]:
             old.unlink()
+        for seconds in Path(made).glob("*.seconds"):
+            seconds.replace(folder / seconds.name)
         return [file.replace(folder / file.name) for file in sorted(Path(made).glob("*.bin"))]
 
 

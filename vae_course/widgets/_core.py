@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import io
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -325,10 +326,14 @@ class Explorer:
     def show(self) -> None:
         r"""Show the explorer; outside a notebook, its sentence.
 
-        Where VAE_COURSE_FREEZE names a folder, it is also frozen there.
+        Where VAE_COURSE_FREEZE names a folder, it is also frozen there, and the processor's seconds
+        that this took stand beside the file.
         """
         if folder := os.environ.get("VAE_COURSE_FREEZE"):
-            self.freeze(folder)
+            begun = time.process_time()
+            path = self.freeze(folder)
+            spent = time.process_time() - begun
+            path.with_suffix(".seconds").write_text(f"{spent:.1f}\n", encoding="utf-8")
         show_widget(self.widget, self.sentence)
 
     def _ipython_display_(self, **_options: Any) -> None:

@@ -75,6 +75,34 @@ def freeze_quiz(title: str, about: Mapping[str, Any], folder: Path) -> Path:
     return _written(checked_folder(folder), title, _file({"title": title, "quiz": about}))
 
 
+def read(path: Path) -> dict[str, Any]:
+    r"""What a frozen explorer or quiz says of itself; its pictures stay where they are."""
+    packed = path.read_bytes()
+    return json.loads(gzip.decompress(packed[8 : 8 + struct.unpack("<I", packed[:4])[0]]))
+
+
+def table(folder: Path) -> str:
+    r"""All that is frozen under a folder, in Markdown: size, pictures, what moves and what is fixed.
+
+    Processor seconds are in it where `Explorer.show` has left them beside the file.
+    """
+    head = "notebook | explorer | MB | pictures | processor (s) | moves (values) | note in the page"
+    lines = [f"| {head} |", "|---|---|---:|---:|---:|---|---|"]
+    total = 0.0
+    for path in sorted(folder.glob("*/*.bin")):
+        about, size = read(path), path.stat().st_size / 1e6
+        total += size
+        seconds = path.with_suffix(".seconds")
+        spent = f"{float(seconds.read_text()):.0f}" if seconds.exists() else "–"
+        moves = [f"{each['label']} ({len(each['values'])})" for each in about.get("controls", [])]
+        count = len(set(about["drawn"])) if "drawn" in about else len(about["quiz"]["key"])
+        chapter = path.parent.name.split("_")[0]
+        cells = [chapter, about["title"], f"{size:.2f}", str(count), spent]
+        cells += [", ".join(moves) or "buttons, letters", about.get("note") or "–"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"{len(lines) - 2} files, {total:.1f} MB.", ""])
+
+
 def checked_folder(folder: Path) -> Path:
     r"""The path, unless a file stands there (NotADirectoryError)."""
     folder = Path(folder)
