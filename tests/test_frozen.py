@@ -6,6 +6,7 @@ import json
 import re
 import struct
 import zlib
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -284,6 +285,15 @@ def test_cells_after_the_last_explorer_are_not_run(tmp_path):
     notebook = written(tmp_path, source, "1 / 0", shown=0)
     made = freeze_notebook(notebook, tmp_path / "frozen")
     assert made == [tmp_path / "frozen" / "made.bin"] and made[0].is_file()
+
+
+def test_a_folder_is_meant_from_here_not_from_the_notebook(tmp_path, monkeypatch):
+    source = "import os; open(f'{os.environ[\"VAE_COURSE_FREEZE\"]}/made.bin', 'w').close()"
+    (tmp_path / "notebooks").mkdir()
+    notebook = written(tmp_path / "notebooks", source, shown=0)
+    monkeypatch.chdir(tmp_path)
+    assert len(freeze_notebook(notebook, Path("build/frozen"))) == 1
+    assert (tmp_path / "build" / "frozen" / "made.bin").is_file()
 
 
 def test_a_notebook_without_explorers_is_not_run(tmp_path):

@@ -262,6 +262,7 @@ def freeze_notebook(path: Path, folder: Path) -> list[Path]:
         stays as it is
     Raises: NotebookFailed as `run_notebook`, and `folder` stays as it was.
     """
+    folder = folder.resolve()  # the notebook runs in a folder of its own
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; expected a folder for frozen explorers")
     folder.mkdir(parents=True, exist_ok=True)
