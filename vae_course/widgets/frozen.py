@@ -82,7 +82,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def table(folder: Path) -> str:
-    r"""All that is frozen under a folder, in Markdown: size, pictures, what moves and what is fixed.
+    r"""All that is frozen under a folder, in Markdown: size, pictures, what moves, what is fixed.
 
     Processor seconds are in it where `Explorer.show` has left them beside the file.
     """
