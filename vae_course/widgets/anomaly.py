@@ -74,7 +74,8 @@ def anomaly_explorer(
         matrix.set_yticks([0, 1], ["normal", "anomaly"])
         matrix.tick_params(length=0)
         matrix.grid(False)
-        counts = matrix.imshow(np.zeros((2, 2)), cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
+        counts = matrix.imshow(np.zeros((2, 2)), cmap="Blues", vmin=0, vmax=1.6, aspect="auto",
+                               interpolation="nearest")  # fmt: skip
         centred = {"ha": "center", "va": "center", "size": 11}
         texts = [matrix.text(c, r, "", **centred) for r in (0, 1) for c in (0, 1)]
         below.set_axis_off()

@@ -157,7 +157,7 @@ class _Stage:
             axes.text(column, 0, _glyph(character), **middle)
         # Letters are slow to draw, so they stand still, and the shades lie over them as a veil.
         veil = np.zeros((1, len(self.text), 4))  # red, green, blue, opacity
-        self.veil = axes.imshow(veil, aspect="auto")
+        self.veil = axes.imshow(veil, aspect="auto", interpolation="nearest")
         self.box = axes.add_patch(_outline(-0.5, -0.5, 1, 1))
         axes.set(xticks=[], yticks=[], title="where the outlined character looks (darker: more)")
         axes.grid(False)
@@ -178,7 +178,7 @@ class _Stage:
     def _map(self, axes) -> None:
         self.map = axes
         blank = np.zeros((len(self.text), len(self.text)))
-        self.image = axes.imshow(blank, cmap="Blues", vmin=0, vmax=0.6)
+        self.image = axes.imshow(blank, cmap="Blues", vmin=0, vmax=0.6, interpolation="nearest")
         self.row = axes.add_patch(_outline(-0.5, -0.5, len(self.text), 1))
         letters = [_glyph(character) for character in self.text]
         size = 8 if len(letters) <= 22 else 7
