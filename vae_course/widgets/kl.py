@@ -203,8 +203,8 @@ class LinearGaussian:
 def elbo_gap_explorer(*, weight: float = 1.0, noise_std: float = 0.6) -> Explorer:
     r"""A world where log p(x) is known: move q, and see ELBO + KL(q ‖ posterior) stay put.
 
-    The third bar is the importance-weighted bound with K samples, averaged over repeats that
-    share 24,000 fixed draws.
+    Bars end at log p(x) or at a bound on it: further right is better. The third bar is the
+    importance-weighted bound with K samples, averaged over repeats that share 24,000 fixed draws.
     Raises: ValueError if noise_std is not positive.
     """
     world = LinearGaussian(weight, noise_std)
@@ -221,12 +221,13 @@ def elbo_gap_explorer(*, weight: float = 1.0, noise_std: float = 0.6) -> Explore
         above.plot(z, np.exp(_log_normal(z, 0, 0)), color="#888888", linestyle=":", label="p(z)")
         above.legend(loc="upper right")
         below.set(xlim=(-9, 0), ylim=(3.05, -0.55))
-        below.set_xlabel("log-probability of x (nats): shorter is better")
+        below.set_xlabel("nats: further right is better")
         below.set_yticks([0, 1, 2], ["log p(x)", "ELBO", "IW bound"])
         below.grid(visible=False, axis="y")
         colours = [PALETTE[1], PALETTE[0], PALETTE[2]]
-        bars = below.barh([0, 1, 2], [1, 1, 1], left=-1, height=0.6, color=colours, alpha=0.8)
-        (gap,) = below.barh([1], [1], height=0.6, facecolor="none", edgecolor="black", hatch="///")
+        bars = below.barh([0, 1, 2], [1, 1, 1], left=-9, height=0.6, color=colours, alpha=0.8)
+        hatched = {"height": 0.6, "facecolor": "none", "edgecolor": PALETTE[0], "hatch": "////"}
+        (gap,) = below.barh([1], [1], **hatched)
         (evidence,) = below.plot([-1, -1], [-0.5, 2.35], color=PALETTE[1], ls="--", lw=1.5)
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.9, "pad": 1}
         look = {"va": "center", "size": 9, "weight": "bold", "zorder": 5}
@@ -248,9 +249,9 @@ def elbo_gap_explorer(*, weight: float = 1.0, noise_std: float = 0.6) -> Explore
         p_line.set_ydata(np.exp(_log_normal(z, world.posterior_mean(x), log_var_posterior)))
         values = (found["log_evidence"], found["elbo"], bound)
         for bar, text, value in zip(bars, texts, values, strict=True):
-            bar.set(x=max(value, -9), width=min(-value, 9))
+            bar.set(width=max(value + 9, 0))
             text.set(text=_number(value), color="black")
-            text.set_bbox(box if value < -7 else None)  # where the bar runs under it
+            text.set_bbox(box)
         texts[2].set_text(f"{_number(bound)}   (K = {samples})")
         gap.set_x(max(found["elbo"], -9))
         gap.set_width(max(found["log_evidence"] - max(found["elbo"], -9), 0))
