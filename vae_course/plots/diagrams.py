@@ -13,8 +13,9 @@ r"""Diagrams in one visual language: the same shape and colour for the same thin
 An encoder narrows from left to right, a decoder widens, a cloud is a Gaussian, a die is noise, a
 column of cells is a code, a black box is a loss. Data flows along grey arrows with the shape of the
 tensor on them; gradients go back along dashed ones, and a cross says where they stop.
-Ready-made: `autoencoder`, `stamp`, `computation_graphs`, `elbo`, `vae`, `gan`, `edit`, `attention`,
-`quantisation`, `code_writer`, `diffusion`, `latent_diffusion`; each returns its Diagram.
+Ready-made: `autoencoder`, `stamp`, `computation_graphs`, `elbo`, `vae`, `gan`, `edit`, `search`,
+`attention`, `quantisation`, `code_writer`, `diffusion`, `latent_diffusion`; each returns its
+Diagram.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ __all__ = [
     "illnesses",
     "latent_diffusion",
     "quantisation",
+    "search",
     "stamp",
     "vae",
 ]
@@ -697,6 +699,28 @@ def edit(attribute: str = "thicker") -> Diagram:
     diagram.arrow(direction, plus)
     diagram.label(3.0, 0.25, "(B, D)", size=SMALL, color=GREY)
     diagram.label(4.7, 0.25, "(B, D)", size=SMALL, color=GREY)
+    return diagram
+
+
+def search(latent_dim: int = 20, pixels: int = 784) -> Diagram:
+    r"""Chapter 07b: gradients look for the code that explains a picture; the encoder is idle."""
+    diagram = Diagram(7.6, 2.75)
+    noisy = digit() + np.random.default_rng(0).normal(0, 0.5, digit().shape)
+    code = diagram.code(0.6, 1.85, "code z", cells=4)
+    decoder = diagram.decoder(2.35, 1.85, "decoder", "frozen")
+    drawn = diagram.image(4.2, 1.85, _smooth(digit()), text="drawn x̂")
+    loss = diagram.loss(5.75, 1.85, "−log p(given | x̂)", width=1.45)
+    given = diagram.image(7.1, 1.85, noisy.clip(0, 1), text="given", size=0.75)
+    diagram.loss(0.95, 0.35, "½ ‖z‖²", width=0.9)
+    diagram.arrow(code, decoder, f"(N, {latent_dim})")
+    diagram.arrow(decoder, drawn, f"(N, {pixels})")
+    diagram.arrow(drawn, loss)
+    diagram.arrow(given, loss)
+    diagram.arrow((0.54, 1.45), (0.54, 0.55))
+    diagram.gradient((0.68, 0.55), (0.68, 1.45), offset=0)
+    way = [(5.75, 0.95), (1.15, 0.95), (1.15, 1.55)]
+    words = "through the decoder to z; the decoder itself stays"
+    diagram.gradient(loss.bottom, (0.72, 1.55), words, via=way)
     return diagram
 
 

@@ -68,7 +68,7 @@ def anomaly_explorer(
             for name, colour, hatch in looks
         ]  # fmt: skip
         line = above.axvline(0.5, color="black", linewidth=1.6, linestyle="-")
-        above.legend(loc="upper right")
+        above.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
         matrix.set(xlim=(-0.5, 1.5), ylim=(1.5, -0.5))
         matrix.set_xticks([0, 1], ["passed", "flagged"])
         matrix.set_yticks([0, 1], ["normal", "anomaly"])

@@ -46,23 +46,24 @@ def mixer_explorer(
         )
 
     with matplotlib.rc_context(HOUSE_STYLE):
-        figure = house_figure(5.8, 2.9)
-        left, right, bars = figure.subplots(1, 3, width_ratios=[1, 1, 1.25])
+        figure = house_figure(6.4, 2.7)
+        left, right, bars = figure.subplots(1, 3, width_ratios=[1, 1, 1.15])
         pictures = []
         for axes, title in ((left, "as decoded"), (right, "edited")):
             axes.set_axis_off()
-            axes.set_title(title, loc="center", fontsize=10)
+            axes.set_title(title, loc="center", fontsize=11.5)
             blank = [[0.0] * 28] * 28
             shown = axes.imshow(blank, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             pictures.append(shown)
         bars.set(xlim=(-reach - 0.15, reach + 0.15), ylim=(len(kinds) - 0.4, -0.6))
-        bars.set(yticks=[], xlabel="steps along the direction")
-        bars.set_title("measured", loc="center", fontsize=10)
+        bars.set(yticks=[])
+        bars.set_xlabel("steps along the direction", fontsize=10.5)
+        bars.set_title("measured", loc="center", fontsize=11.5)
         bars.axvline(0, color="#666666", linewidth=1, linestyle="-")
         boxes = bars.barh(range(len(kinds)), [0.0] * len(kinds), height=0.28, color=PALETTE[0])
         plain = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         texts = [
-            bars.text(-reach - 0.1, row - 0.27, "", size=8.5, va="center", bbox=plain)
+            bars.text(-reach - 0.1, row - 0.3, "", size=10.5, va="center", bbox=plain)
             for row in range(len(kinds))
         ]
     live = LiveFigure(figure, [*pictures, *boxes, *texts])
