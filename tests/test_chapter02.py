@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from check_tools import assert_both_named, assert_helped, assert_passes
-from notebook_code import definitions
+from notebook_code import FOLDER, definitions
 from vae_course import checks, models
+from vae_course.admin.notebooks import read_notebook
 from vae_course.widgets import transposed, transposed_explorer
 
 reference_size = checks.exercise("conv_transpose_output_size").reference
@@ -376,6 +377,41 @@ def test_notebooks_decoder_layers_double_the_size(name):
     for layer in layers:
         doubled = getattr(notebook, layer)(5, 3)(torch.randn(2, 5, 7, 7))
         assert doubled.shape == (2, 3, 14, 14), layer
+
+
+@pytest.fixture
+def deal_out():
+    """The folded solution of 02b's own exercise, which torch judges, not the checker."""
+    cells = read_notebook(FOLDER / f"{COMPANION}.ipynb")["cells"]
+    (folded,) = (c["source"] for c in cells if c["source"].startswith("<details><summary>Solution"))
+    own = {}
+    exec(folded.split("```python\n")[1].split("```")[0], own)
+    return own["deal_out"]
+
+
+def told_by_the_companion(deal_out, capsys):
+    cells = read_notebook(FOLDER / f"{COMPANION}.ipynb")["cells"]
+    (judge,) = (c["source"] for c in cells if c["source"].startswith("maps = torch.arange(144.0)"))
+    exec(judge, {"torch": torch, "F": F, "deal_out": deal_out})
+    return capsys.readouterr().out.strip()
+
+
+def test_companions_dealing_is_pixel_shuffle(deal_out, capsys):
+    for stride in (1, 2, 3):
+        maps = torch.randn(2, 5 * stride**2, 3, 4)
+        torch.testing.assert_close(deal_out(maps, stride), F.pixel_shuffle(maps, stride))
+    assert told_by_the_companion(deal_out, capsys) == "deal_out: right"
+
+
+@pytest.mark.parametrize("wrong, told", [
+    (lambda maps, s: None, "not attempted yet"),
+    (lambda maps, s: maps, "shape (2, 12, 2, 3), expected (2, 3, 4, 6)"),
+    (lambda maps, s: maps.reshape(2, 3, 4, 6), "numbers of 144 in the wrong place"),
+    # rows taken for columns: every second number is wrong, as the solution's text says
+    (lambda maps, s: F.pixel_shuffle(maps.mT, s).mT, "72 numbers of 144 in the wrong place"),
+])  # fmt: skip
+def test_companions_judge_finds_wrong_dealing(wrong, told, capsys):
+    assert told in told_by_the_companion(wrong, capsys)
 
 
 def test_first_screens_kernels_are_what_the_text_says():
