@@ -58,7 +58,7 @@ html_js_files = ["search_formulas.js", ("frozen.js", {"type": "module"})]
 html_favicon = "static/icon.svg"
 html_context = {"default_mode": "auto"}
 html_baseurl = os.environ.get("SITE_URL", "")
-html_copy_source = False
+html_copy_source = html_use_index = False  # there is nothing to look up
 html_theme_options = {
     "repository_url": ABOUT["urls"]["Repository"],
     "repository_branch": "main",
@@ -168,10 +168,8 @@ def described(app, doctree) -> None:
     ]
     for picture, alt in zip(pictures, alts, strict=True):
         picture["alt"] = alt
-        caption = picture.next_node(siblings=True, ascend=True)
-        if isinstance(caption, nodes.paragraph) and re.match(
-            "(Figure|Animation): ", caption.astext()
-        ):
+        caption = picture.next_node(nodes.paragraph, ascend=True)  # past its own plain text
+        if caption is not None and re.match("(Figure|Animation): ", caption.astext()):
             caption["classes"].append("picture-caption")
 
 

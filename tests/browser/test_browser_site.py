@@ -126,6 +126,7 @@ def test_code_does_not_end_beyond_the_edge(page, address):
             .filter(pre => pre.scrollWidth > pre.clientWidth + 1).length"""
         )
         assert cut == 0
+        assert page.locator("p.picture-caption").count() > 5
         wide = page.evaluate(
             """[...document.querySelectorAll('p.picture-caption')]
             .filter(line => line.scrollWidth > line.clientWidth + 1).length"""
