@@ -8,18 +8,35 @@ from jupyter_browser import FLAGS, PATIENCE, chromium
 GRAVE = ("serious", "critical")
 
 
+_browsers: list = []  # the one that runs: Playwright starts no second one beside it
+
+
 @contextlib.contextmanager
 def window(**options) -> Iterator:
-    """Playwright's page; options as its `new_page` takes them."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+    """Playwright's page; options as its `new_page` takes them. Several may be open."""
+    with _browser() as browser:
+        page = browser.new_page(**options)
         try:
-            page = browser.new_page(**options)
             page.set_default_timeout(1000 * PATIENCE)
             yield page
         finally:
+            page.close()
+
+
+@contextlib.contextmanager
+def _browser() -> Iterator:
+    from playwright.sync_api import sync_playwright
+
+    if _browsers:
+        yield _browsers[0]
+        return
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        _browsers.append(browser)
+        try:
+            yield browser
+        finally:
+            _browsers.clear()
             browser.close()
 
 

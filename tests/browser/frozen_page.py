@@ -97,6 +97,11 @@ class FrozenExplorer:
                 best[key] = area, grip
         return [grip for _, grip in best.values()]
 
+    def boxes(self, grip: dict) -> list[list[float]]:
+        """All that move the same controls as this grip."""
+        every = self.root.evaluate("root => root.grips()")
+        return [each["box"] for each in every if all(each[axis] == grip[axis] for axis in "xy")]
+
     def press(self, box: list[float], *places: tuple[float, float]) -> bool:
         """Press at the first place of a box, in fractions of it, move over the others, let go."""
         self.canvas.scroll_into_view_if_needed()

@@ -46,10 +46,14 @@ def address():
         yield host
 
 
-@pytest.fixture(scope="module", params=[1280, 400], ids=["desktop", "phone"])
+WINDOWS = {"desktop": (1280, "light"), "dark": (1280, "dark"), "phone": (390, "light")}
+
+
+@pytest.fixture(scope="module", params=WINDOWS.values(), ids=WINDOWS)
 def page(request):
     """A window that notes what goes wrong and what is asked of other hosts."""
-    with window(viewport={"width": request.param, "height": 900}) as opened:
+    width, scheme = request.param
+    with window(viewport={"width": width, "height": 900}, color_scheme=scheme) as opened:
         opened.complaints = []
         opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
         opened.on("request", lambda request: _own(request.url) or _note(opened, request.url))
