@@ -23,7 +23,7 @@ checks.check("gaussian_kl", lambda mean, log_var: mean.sum(1))
 """
 
 
-@pytest.mark.parametrize("page", ["ascii", "cp437", "cp1252", "shift_jis", "utf-8"])
+@pytest.mark.parametrize("page", ["ascii", "cp437", "shift_jis"])
 def test_fit_and_checks_print_in_any_code_page(page):
     root = str(Path(vae_course.__file__).parents[1])
     environment = os.environ | {"PYTHONIOENCODING": page, "PYTHONPATH": root, "PYTHONUTF8": "0"}

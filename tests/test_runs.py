@@ -186,6 +186,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(finished, 
     assert not torch.equal(first["decoder.0.weight"], other["decoder.0.weight"])
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is a POSIX way to die")
 def test_a_killed_command_resumes_to_the_same_weights(finished, tmp_path):
     out, kills = tmp_path / "killed", 0
@@ -222,6 +223,7 @@ def free_port():
         return str(probe.getsockname()[1])
 
 
+@pytest.mark.processes
 def test_two_processes_train_with_the_same_effective_batch(finished, tmp_path):
     out = tmp_path / "two"
     command = [

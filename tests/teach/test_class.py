@@ -147,6 +147,7 @@ def test_feedback_holds_the_hint(few):
     assert "Traceback (most recent" not in few.feedback("sign")
 
 
+@pytest.mark.whole_class
 def test_written_answer_waits_until_it_is_graded_by_hand(own):
     assert own.rows["perfect"]["pending"] == "written-why"
     assert own.rows["unfilled"]["pending"] == ""
@@ -224,6 +225,7 @@ def test_what_is_flagged_can_be_marked_down_and_commented(own):
     assert "calls the course" not in page  # advice is for the instructor alone
 
 
+@pytest.mark.whole_class
 def test_a_table_with_nothing_to_enter_is_an_error(own):
     rows = [{"student": "perfect", "cell": "written-why", "points": "", "comment": "x"}]
     done = enter(own, rows)
@@ -267,6 +269,7 @@ PLATFORMS = {
 }  # fmt: skip
 
 
+@pytest.mark.whole_class
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_feedback_and_grades_go_back_as_they_came(own, platform, tmp_path):
     line, file, separator, column = PLATFORMS[platform]
@@ -305,6 +308,7 @@ def test_links_bear_the_names_of_the_exercises(few):
     assert ">gaussian_kl</a>" in page and ">why</a>" in page and "Test cell<" not in page
 
 
+@pytest.mark.whole_class
 def test_names_of_the_list_stand_in_the_scores(own):
     (own.course / "students.csv").write_text("student;name\nperfect;Peer Fect\nnobody;No Body\n")
     assert row_of(own, "perfect")["name"] == "Peer Fect"

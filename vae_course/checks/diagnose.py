@@ -5,6 +5,7 @@ exactly the same, a pattern where all values have it, and otherwise one sees wha
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,15 @@ def judge(exercise: Exercise, function: Callable, seed: int) -> Verdict:
     except sandbox.TooSlow as slow:
         hint = f"There was {slow}: is there a loop that never ends?"
         return Verdict(exercise.name, "error", "too-slow", hint)
+
+
+@functools.lru_cache(maxsize=4096)
+def _of_mistakes(exercise: Exercise, names: tuple[str, ...], seed: int) -> Outcome:
+    r"""What the function with these mistakes does: the same for every student, so kept."""
+    mistakes = [mistake for mistake in exercise.mistakes if mistake.name in names]
+    outcome = run(exercise, exercise.make(mistakes), seed)
+    error = outcome.error and outcome.error.with_traceback(None)  # its frames would be kept, too
+    return Outcome(args=(), fields=outcome.fields, error=error)
 
 
 class _Case:
@@ -201,12 +211,13 @@ class _Case:
         NaN equals every other NaN: where there is one, it has to arise in the same way as well.
         """
         with contextlib.suppress(ValueError):  # two edits that leave no valid Python together
-            wrong = self.exercise.make(mistakes)
+            names = tuple(mistake.name for mistake in mistakes)
             for outcome, seed in zip(self.outcomes, self.seeds, strict=True):
-                if not self._agree(outcome, run(self.exercise, wrong, seed)):
+                if not self._agree(outcome, _of_mistakes(self.exercise, names, seed)):
                     return False
             if self.nan_seed is None:
                 return True
+            wrong = self.exercise.make(mistakes)
             theirs = errors.origin(self.exercise, wrong, self.nan_seed)
             if self.nan is None or theirs is None:
                 return self.nan is theirs  # the NaN is the observer's own: of nothing, an average
