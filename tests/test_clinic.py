@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import re
 
 import pytest
 import torch
@@ -137,6 +138,9 @@ def test_the_report_reads_in_a_terminal_a_notebook_and_as_a_page(tmp_path):
     assert page.count("<img") == page.count('alt="') >= 2
     assert "wrong-spread" in page and "torch.exp(0.5 * log_var)" in page
     assert report["wrong-spread"].level == "severe"
+    # exp(log_var) / exp(log_var / 2) is 0.23 at log_var = -2.9 and 1.57 at 0.9
+    low, high = re.findall(r"(\d\.\d\d) times", report["wrong-spread"].evidence)
+    assert abs(float(low) - 0.23) < 0.03 and abs(float(high) - 1.57) < 0.15
     with pytest.raises(KeyError, match="there are wrong-spread"):
         report["no-noise"]
 

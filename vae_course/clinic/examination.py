@@ -438,7 +438,7 @@ def sampling(case: Case) -> None:
             "torch.randn_like(mean) draws a number for each image and each dimension.", draw,
         )  # fmt: skip
     elif not right and abs(float(expected.mean())) < 0.15:
-        _wrong_spread(case, law, fits, expected, draw)
+        _wrong_spread(case, law, fits, expected, log_var, draw)
     elif not case.has("frozen-noise"):
         centre = float(expected.mean())
         around = expected - centre
@@ -456,13 +456,16 @@ def sampling(case: Case) -> None:
         case.healthy.append("the sampling layer draws N(mean, exp(log_var))")
 
 
-def _wrong_spread(case: Case, law: str, fits: dict, expected: Tensor, draw: Callable) -> None:
+def _wrong_spread(
+    case: Case, law: str, fits: dict, expected: Tensor, log_var: Tensor, draw: Callable
+) -> None:
+    low, high = (float(expected[end].std()) for end in (log_var < -2.8, log_var > 0.8))
     like = f" but like {law}" if fits[law] < 0.25 else ""
     doubt = "" if case.parts.named else " (or the encoder's second answer is log σ; then say so)"
     case.find(
         "wrong-spread", SEVERE, f"The spread is not exp(log_var / 2){like}",
-        f"At log_var = −3 to 1 the noise has {float(expected.std()):.2f} times the standard "
-        f"deviation that belongs to it{doubt}.",
+        f"Near log_var = −3 the noise has {low:.2f} times the standard deviation that belongs "
+        f"to it, near 1 {high:.2f} times{doubt}.",
         "z = mean + torch.exp(0.5 * log_var) * noise. exp(log_var) is the variance; the KL reads "
         "the same number as the logarithm of a variance.", draw,
     )  # fmt: skip
