@@ -315,7 +315,7 @@ def latent_explorer(**options):
 
 
 def picture(explorer, **values):
-    return np.asarray(Image.open(io.BytesIO(explorer.picture(**values))).convert("RGB")).astype(int)
+    return np.asarray(Image.open(io.BytesIO(explorer.picture(**values)))).astype(int)
 
 
 def test_latent_explorer_shows_the_decoded_image():

@@ -17,7 +17,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 from PIL import Image
 
 from vae_course.plots import diagrams
@@ -211,6 +218,8 @@ def curves(
         if log_x:
             ax.set_xscale("log")
             plain_ticks(ax.xaxis, at=xs)
+        elif (xs == np.round(xs)).all():  # epochs, steps, counts
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if log_y:
             ax.set_yscale("log")
             plain_ticks(ax.yaxis)

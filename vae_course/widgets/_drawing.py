@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from matplotlib.transforms import IdentityTransform
+from PIL import Image
 
 from vae_course.plots.pictures import fast_png
 from vae_course.plots.style import HOUSE_STYLE
@@ -60,7 +61,7 @@ class LiveFigure:
                 self._put_text(artist, page)
             else:
                 artist.draw(renderer)
-        return fast_png(page)
+        return fast_png(Image.fromarray(page).convert("RGB"))
 
     def _put_text(self, text: Text, page: np.ndarray) -> None:
         r"""As matplotlib draws it, on whole dots, but every word in every look only once."""
