@@ -268,6 +268,20 @@ def sampled_kl_loop(mean, log_var, noise):
     return total / len(noise)
 
 
+def information_double(log_q_each):
+    each = log_q_each.double()
+    return (each.diag() - each.logsumexp(1)).mean() + math.log(len(each))
+
+
+def information_log_softmax(log_q_each):
+    return log_q_each.log_softmax(dim=1).diagonal().mean() + math.log(log_q_each.shape[1])
+
+
+def information_cross_entropy(log_q_each):
+    own = torch.arange(len(log_q_each))
+    return np.log(len(own)) - F.cross_entropy(log_q_each, own)
+
+
 def beta_table(reconstruction, kl, pixels, latent_dim, batch_size):
     share = {"sum": (1, 1), "batchmean": (batch_size, batch_size),
              "mean": (batch_size * pixels, batch_size * latent_dim)}  # fmt: skip
@@ -700,6 +714,11 @@ RIGHT = {
     "gaussian_kl": (kl_distributions, kl_double, kl_loops),
     "gaussian_kl_between": (between_distributions, between_double, between_loops),
     "monte_carlo_kl": (sampled_kl_log_densities, sampled_kl_double, sampled_kl_loop),
+    "mutual_information": (
+        information_double,
+        information_log_softmax,
+        information_cross_entropy,
+    ),
     "effective_beta": (beta_table, beta_measured, beta_ifs),
     "bernoulli_nll": (nll_distributions, nll_double, nll_loops),
     "negative_elbo": (elbo_parts, elbo_double, elbo_loops),

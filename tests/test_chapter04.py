@@ -163,6 +163,8 @@ RIGHT = {
     "gaussian_kl_between": [between_by_distributions, between_by_matrices,
                             between_in_a_frame_where_p_is_standard],
     "monte_carlo_kl": [sampled_by_the_package, sampled_without_constants, sampled_one_by_one],
+    "mutual_information": [lambda e: e.log_softmax(1).diag().mean() + math.log(len(e)),
+                           lambda e: math.log(len(e)) - F.cross_entropy(e, torch.arange(len(e)))],
     "effective_beta": [beta_relative_to_the_total_sum, beta_by_ifs],
 }  # fmt: skip
 
@@ -228,6 +230,10 @@ def q_at_the_origin(mean, log_var, noise):
     return log_ratio(mean, log_var, noise, q=Normal(0.0, std(log_var))).sum(2).mean(0)
 
 
+def information_by_densities(log_q_each):
+    return (log_q_each.diag() - log_q_each.exp().mean(1).log()).mean()
+
+
 def weight(reduction, values, batch):
     return {"sum": batch, "batchmean": 1, "mean": 1 / values}[reduction]
 
@@ -279,6 +285,13 @@ UNLISTED = {
         "noise subtracted": (lambda m, v, n: log_ratio(m, v, -n).sum(2).mean(0), "by hand"),
         "bits": (lambda *a: log_ratio(*a).sum(2).mean(0) / math.log(2), "bits"),
         "wrong axis": (lambda *a: log_ratio(*a).sum(1).mean(0), "shape"),
+    },
+    "mutual_information": {
+        "densities, then the logarithm": (information_by_densities, "log-densities of −300"),
+        "largest cloud only": (lambda e: (e.diag() - e.amax(1)).mean() + math.log(len(e)), "tell"),
+        "one number per image": (lambda e: e.log_softmax(1).diag() + math.log(len(e)), "shape"),
+        "bits": (lambda e: (e.log_softmax(1).diag().mean() + math.log(len(e))) / math.log(2),
+                 "bits"),
     },
     "effective_beta": {
         "a ratio of sizes": (lambda r, k, p, d, b: p / d, "Both terms summed"),
@@ -461,14 +474,23 @@ def test_notebook_s_elbo_plus_gap_is_log_p_for_any_cloud_in_both_worlds():
 
 
 def test_companion_splits_the_rate_as_the_formula_says():
-    own = definitions(COMPANION, "log_mixture").log_mixture
+    own = definitions(COMPANION, "log_each").log_each
     mean, log_var = normals(2, 6, 2, seed=3)
     latent = normals(1, 9, 2, seed=4)[0]
     mixture = torch.distributions.MixtureSameFamily(
         torch.distributions.Categorical(torch.ones(6).double()),
         Independent(Normal(mean, std(log_var)), 1),
     )
-    torch.testing.assert_close(own(latent, mean, log_var), mixture.log_prob(latent))
+    each = own(latent, mean, log_var)  # (9, 6)
+    torch.testing.assert_close(each.logsumexp(1) - math.log(6), mixture.log_prob(latent))
+
+
+@pytest.mark.parametrize("apart, nats", [(0.0, 0.0), (50.0, math.log(5))])
+def test_information_of_clouds_that_coincide_and_of_clouds_that_do_not_touch(apart, nats):
+    centre = apart * torch.arange(5.0)  # five clouds of width 1 in a row
+    each = Normal(centre, 1.0).log_prob((centre + 0.3)[:, None])  # (5, 5)
+    found = checks.exercise("mutual_information").reference(each)
+    assert found.item() == pytest.approx(nats, abs=1e-5)
 
 
 def test_companion_s_cures_touch_the_training_only():

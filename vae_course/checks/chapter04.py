@@ -360,6 +360,71 @@ sampled.must("by-hand", lambda f: gives(f, 3.3970, [[2.0]], [[-1.0]], [[[1.0]]])
                   "2.607 and the answer 3.397. Work out z, log q(z) and log p(z) by hand and "
                   "compare.")
 
+# --- mutual_information ----------------------------------------------------------------------
+
+
+def mutual_information(log_q_each):
+    log_q = torch.logsumexp(log_q_each, dim=1) - math.log(len(log_q_each))  # (N,): all clouds
+    return (log_q_each.diagonal() - log_q).mean()
+
+
+def _codes_under_every_cloud(g):
+    """A code of each of N images, and its log-density under the cloud of each: (N, N)."""
+    mean, log_var = draw.normal(g, "B", 2), draw.normal(g, "B", 2) - 2
+    latent = mean + (0.5 * log_var).exp() * draw.normal(g, "B", 2)
+    squared = (latent[:, None] - mean).square() / log_var.exp()  # (N, N, 2)
+    return (-0.5 * (squared + log_var + math.log(2 * math.pi)).sum(dim=2),)
+
+
+def _own_cloud_left_out(log_q_each):
+    count = len(log_q_each)
+    others = log_q_each.masked_fill(torch.eye(count, dtype=torch.bool), -torch.inf)
+    log_q = torch.logsumexp(others, dim=1) - math.log(max(count - 1, 1))
+    return (log_q_each.diagonal() - log_q).mean()
+
+
+told = Exercise(
+    mutual_information,
+    inputs=_codes_under_every_cloud,
+    returns="a scalar, what a code tells about which of the N images it came from, in nats",
+    chapter=4, minutes=8, difficulty=2,
+)  # fmt: skip
+told.mistake("count-forgotten", edit=(" - math.log(len(log_q_each))", ""),
+             hint="The clouds were added up, not averaged. q(z) is their sum divided by N; in "
+                  "logarithms, subtract log N.")
+told.mistake("count-added", edit=("- math.log(len", "+ math.log(len"),
+             hint="log N was added. Dividing by N means subtracting log N.")
+told.mistake("mean-of-the-logs",
+             edit=("torch.logsumexp(log_q_each, dim=1) - math.log(len(log_q_each))",
+                   "log_q_each.mean(dim=1)"),
+             hint="The log-densities were averaged. q(z) is the average of the densities; its "
+                  "logarithm is taken afterwards.")
+told.mistake("wrong-axis", edit=("dim=1", "dim=0"),
+             hint="The average ran down the columns, over codes under one cloud. q(z) averages "
+                  "the clouds at one code: along a row, axis 1.")
+told.mistake("sign", edit=("log_q_each.diagonal() - log_q", "log_q - log_q_each.diagonal()"),
+             hint="The sign is wrong: it is the log of the code's own cloud minus the log of all "
+                  "clouds.")
+told.mistake("any-cloud", edit=("log_q_each.diagonal()", "log_q_each.mean(dim=1)"),
+             hint="The first term averages over all clouds. It belongs to the cloud that the code "
+                  "was drawn from: row n, column n, the diagonal.")
+told.mistake("all-clouds-dropped", edit=(" - log_q)", ")"),
+             hint="Only the density under the own cloud was averaged. log q(z), all clouds "
+                  "together, has to be subtracted.")
+told.mistake("own-cloud-left-out", function=_own_cloud_left_out,
+             hint="q(z) was averaged over the other clouds only. A code's own cloud is one of the "
+                  "N.")
+told.mistake("summed", edit=(").mean()", ").sum()"),
+             hint="The images were added up. The information is an average over the N images.")
+told.must("log-n-at-most", lambda f: gives(f, math.log(3), (100 * torch.eye(3) - 100).tolist()),
+          hint="Three clouds that don't touch tell exactly which image it was: log 3 = 1.099 "
+               "nats.")
+told.must("nothing-told", lambda f: gives(f, 0.0, [[-1.0, -1.0], [-2.0, -2.0]]),
+          hint="If all clouds are the same, the code tells nothing: 0 nats.")
+told.must("far-out", lambda f: gives(f, math.log(2), [[-300.0, -500.0], [-500.0, -300.0]]),
+          hint="At log-densities of −300 the answer must stay finite: exp(−300) is 0 in single "
+               "precision. torch.logsumexp never leaves the logarithms.")
+
 # --- effective_beta --------------------------------------------------------------------------
 
 
