@@ -1,5 +1,6 @@
-"""The Dockerfile and mybinder's files: what can be said of them without building an image."""
+"""The Dockerfile, mybinder's files and the dev container: what can be said without an image."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -48,6 +49,17 @@ def test_the_image_is_made_of_what_there_is():
     extras = re.search(r"/opt/vae-course\[([\w,]+)\]", install)[1].split(",")
     assert set(extras) <= set(PROJECT["optional-dependencies"])
     subprocess.run(["bash", "-n", "-c", install.removeprefix("RUN")], check=True)
+
+
+def test_the_dev_container_is_the_image_with_the_course_of_the_clone():
+    folder = ROOT / ".devcontainer"
+    said = json.loads((folder / "devcontainer.json").read_text("utf-8"))
+    assert (folder / said["build"]["dockerfile"]).resolve() == ROOT / "Dockerfile"
+    assert (folder / said["build"]["context"]).resolve() == ROOT
+    assert f"USER {said['remoteUser']}" in docker_lines()
+    assert f"EXPOSE {said['forwardPorts'][0]}" in docker_lines()
+    # The image has a copy in a folder of root's; this one is the folder that is open.
+    assert said["postCreateCommand"] == "python -m pip install --user --no-deps -e ."
 
 
 @pytest.mark.skipif(
