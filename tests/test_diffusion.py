@@ -171,6 +171,92 @@ def test_guidance_goes_beyond_the_label_and_zero_is_the_label():
     assert model.predict(x, t, label, guidance=2.0).tolist() == [[3.0]] * 2
 
 
+class Heard(nn.Module):
+    r"""A network that remembers what it was asked, and answers with a number for each class."""
+
+    def __init__(self):
+        super().__init__()
+        self.times, self.labels = [], []
+
+    def forward(self, noisy, time, label=None):
+        self.times.append(time)
+        self.labels.append(label)
+        return torch.zeros_like(noisy) + (0 if label is None else label[:, None].to(noisy))
+
+
+def test_the_loss_asks_for_all_times_but_the_first_and_hides_labels():
+    model = Diffusion(Heard(), shape=(1,), steps=8, predicts="noise")
+    torch.manual_seed(0)
+    label = torch.zeros(800, dtype=torch.long)
+    for drop in (0.25, 0.0):
+        model.loss(torch.zeros(800, 1), label, drop=drop)
+    times = (8 * torch.cat(model.network.times)).round().long()
+    assert times.unique().tolist() == list(range(1, 9))
+    hidden, shown = (labels == -1 for labels in model.network.labels)
+    assert 0.15 < hidden.double().mean() < 0.35 and not shown.any()
+
+
+@pytest.mark.parametrize("predicts", ["v", "noise"])
+def test_the_loss_is_the_error_of_what_is_predicted(predicts):
+    alpha_bar = torch.tensor([1.0, 0.64])
+    model = Diffusion(Heard(), shape=(1,), alpha_bar=alpha_bar, predicts=predicts)
+    torch.manual_seed(3)
+    found = model.loss(torch.full((400, 1), 2.0))  # the answer is 0
+    torch.manual_seed(3)
+    torch.randperm(400), torch.rand(400)  # the times
+    noise = torch.randn(400, 1)
+    target = noise if predicts == "noise" else 0.8 * noise - 0.6 * 2
+    assert found.item() == pytest.approx(target.square().mean().item(), rel=1e-5)
+
+
+def test_the_label_is_heard_in_terms_and_samples():
+    model = Diffusion(Heard(), shape=(1,), steps=20, predicts="noise")
+    image, noise, t = torch.zeros(2, 1), torch.zeros(2, 1), torch.full((2,), 5)
+    terms = model.terms(image, t, noise, torch.tensor([0, 1]))
+    assert terms[0] == 0 and terms[1] > 0
+    model.network.labels.clear()
+    model.sample(2, label=torch.tensor([3, 4]), steps=2)
+    assert [label.tolist() for label in model.network.labels] == [[3, 4]] * 2
+
+
+def test_only_the_ancestral_way_draws_noise_as_it_goes():
+    model, ends = exact_model(), {}
+    for ancestral in (True, False):
+        torch.manual_seed(0)
+        drawn = torch.Generator().manual_seed(0)
+        model.sample(3, steps=5, ancestral=ancestral, generator=drawn)
+        ends[ancestral] = torch.rand(1, generator=drawn).item()
+    once = torch.Generator().manual_seed(0)
+    torch.randn(3, 1, generator=once)
+    assert ends[False] == torch.rand(1, generator=once).item() != ends[True]
+
+
+def test_the_first_term_is_the_mass_of_a_grey_values_cell():
+    left = torch.tensor([1.0, 0.9, 0.1], dtype=torch.float64)
+    model = Diffusion(Heard(), shape=(1,), alpha_bar=left, predicts="noise")  # guesses no noise
+    image = torch.tensor([[-1.0], [-1 / 3], [1 / 3], [1.0]]).double()  # four grey values
+    found = model.first_term(image, torch.zeros(4, 1).double(), levels=4)
+    around = Normal(image[:, 0], (0.1 / 0.9) ** 0.5)  # the guess is the picture itself
+    below, above = around.cdf(image[:, 0] - 1 / 3), around.cdf(image[:, 0] + 1 / 3)
+    below[0], above[-1] = 0.0, 1.0
+    torch.testing.assert_close(found, -(above - below).log())
+
+
+def test_the_bound_is_the_sum_of_its_terms():
+    model = exact_model(steps=3)
+    image = torch.full((2, 1), 0.5)
+    parts = diffusion.bound(model, image, draws=2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(parts.total, parts.end + parts.middle + parts.first)
+    torch.testing.assert_close(parts.end, diffusion.end_kl(image.double(), model.alpha_bar[3]))
+    drawn = torch.Generator().manual_seed(0)
+    middle = 0
+    for t in (2, 3):  # two parts of two terms: each is drawn once
+        torch.rand(2, generator=drawn)
+        noise = torch.randn(2, 1, generator=drawn)
+        middle = middle + model.terms(image, torch.full((2,), t), noise)
+    torch.testing.assert_close(parts.middle, middle)
+
+
 @pytest.mark.parametrize(
     ("network", "shape"),
     [(diffusion.DenseDenoiser(6, width=32), (6,)), (diffusion.UNet(channels=8), (1, 28, 28))],
@@ -184,7 +270,33 @@ def test_networks_keep_the_shape_and_hear_the_label(network, shape):
     out = network(x, time, label)
     assert out.shape == x.shape
     assert not torch.allclose(out, network(x, time, None))
+    assert not torch.allclose(out, network(x, time.flip(0), label))
     assert torch.allclose(network(x, time, None), network(x, time, torch.full((3,), -1)))
+
+
+def test_each_layer_adds_to_what_came_and_hears_the_conditions():
+    torch.manual_seed(0)
+    network = diffusion.DenseDenoiser(2, width=16, layers=2)
+    x, time = torch.randn(3, 2), torch.rand(3)
+    inside = network.enter(x)
+    for layer in network.layers:
+        inside = inside + layer(inside + network.conditions(time, None))
+    torch.testing.assert_close(network(x, time), network.leave(inside))
+    block = diffusion.ResidualBlock(8, 8, 4)
+    nn.init.normal_(block.conv_2.weight)
+    picture = torch.randn(1, 8, 4, 4)
+    assert not torch.allclose(block(picture, torch.zeros(1, 4)), block(picture, torch.ones(1, 4)))
+
+
+def test_the_long_bridge_carries_what_the_halving_drops():
+    torch.manual_seed(0)
+    network = diffusion.UNet(channels=8)
+    for p in network.parameters():
+        nn.init.normal_(p, std=0.2)
+    nn.init.zeros_(network.halve_1.weight)  # nothing passes below
+    x, time = torch.randn(2, 1, 8, 8), torch.full((2,), 0.5)
+    out = network(x, time)
+    assert not torch.allclose(out[0], out[1])
 
 
 def test_learning_lowers_the_loss_of_two_points():
@@ -208,6 +320,18 @@ def test_latent_diffusion_scales_codes_and_leaves_the_vae_out_of_its_weights():
     codes = 5 + 2 * torch.randn(1000, 3)
     model.set_scale(codes)
     torch.testing.assert_close(model.mean, codes.mean(dim=0))
+    losses = []
+    for loss, given in (
+        (model.loss, codes),
+        (model.diffusion.loss, (codes - codes.mean(dim=0)) / codes.std(dim=0)),
+    ):
+        torch.manual_seed(0)
+        losses.append(loss(given))
+    torch.testing.assert_close(*losses)
+    drawn = model.diffusion.sample(4, steps=5, generator=torch.Generator().manual_seed(0))
+    expected = model.vae.decode(drawn * codes.std(dim=0) + codes.mean(dim=0))
+    found = model.sample(4, steps=5, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(found, expected)
     pixels = model.sample(4, steps=5)
     assert pixels.shape == (4, 1, 28, 28) and 0 <= pixels.min() <= pixels.max() <= 1
 

@@ -41,6 +41,37 @@ def test_each_half_of_the_loss_pulls_one_side():
     latent.grad = None
     vq.codebook_loss(latent, codes).backward()
     assert latent.grad is None and codes.grad.abs().sum() > 0
+    apart = (latent - codes).square().mean()
+    for loss in (vq.commitment_loss, vq.codebook_loss):
+        torch.testing.assert_close(loss(latent, codes), apart)
+
+
+@pytest.mark.parametrize("average", [0.9, 0.0])
+def test_the_loss_of_a_codebook_is_its_terms_with_their_weights(average):
+    torch.manual_seed(0)
+    book, latent = vq.Codebook(4, 3, average=average, commitment=0.5), torch.randn(5, 3, 2, 1)
+    book.eval()
+    apart = (latent - book.look_up(book(latent).indices)).square().mean()
+    torch.testing.assert_close(book(latent).loss, (0.5 if average else 1.5) * apart)
+
+
+def test_each_place_of_a_latent_has_its_own_code():
+    torch.manual_seed(0)
+    book = vq.Codebook(9, 3).eval()
+    indices = torch.arange(6).view(1, 2, 3)
+    latent = book.look_up(indices)  # (1, 3, 2, 3)
+    assert torch.equal(latent[0, :, 1, 2], book.codes[5])
+    assert torch.equal(book(latent).indices, indices)
+
+
+def test_one_step_of_the_averages():
+    codes, vectors = torch.tensor([[0.0], [10.0]]), torch.tensor([[1.0], [2.0], [9.0]])
+    book = vq.Codebook(2, 1, average=0.75)
+    book.start_from(codes, rounds=0)
+    start = book.codes.flatten().tolist()  # in whatever order
+    book(vectors[:, :, None, None])
+    expected = {0.0: (0.75 * 0 + 0.25 * 3) / (0.75 + 0.25 * 2), 10.0: 0.75 * 10 + 0.25 * 9}
+    assert book.codes.flatten().tolist() == pytest.approx([expected[code] for code in start])
 
 
 @pytest.mark.parametrize(
@@ -136,6 +167,15 @@ def test_training_a_few_steps_lowers_the_loss():
     assert terms["reconstruction"].item() < 0.1 * start
 
 
+def test_the_loss_is_a_sum_over_the_picture():
+    torch.manual_seed(0)
+    model = vq.VQVAE(codes=8, code_width=4, channels=8, image_shape=(1, 8, 8)).eval()
+    image = torch.rand(3, 1, 8, 8)
+    logits, quantized = model(image)
+    expected = bernoulli_nll(logits, image).mean() + 4 * 2 * 2 * quantized.loss
+    torch.testing.assert_close(vq.vq_loss(model, image)["loss"], expected)
+
+
 @pytest.fixture(scope="module")
 def prior():
     r"""A transformer that has learned two sequences by heart, one for each class."""
@@ -164,6 +204,20 @@ def test_the_prior_writes_what_it_was_taught(prior):
         network, torch.tensor([1, 0]), (2, 2), 5, temperature=0.2, generator=generator
     )
     assert torch.equal(written, indices[[1, 0]])
+
+
+def test_what_is_known_by_heart_costs_nothing(prior):
+    network, _, sequence = prior
+    assert vq.code_nll(network, sequence).max() < 0.5
+    assert vq.code_nll(network, sequence[[0]].roll(1, dims=1)).min() > 2
+
+
+def test_a_cold_writer_takes_the_likeliest():
+    torch.manual_seed(0)
+    network = vq.prior_network(6, 3, classes=2, layers=1, heads=2, width=16).eval()
+    label = torch.zeros(8, dtype=torch.long)
+    written = vq.write_codes(network, label, (1, 3), 6, temperature=1e-4)
+    assert (written == written[0]).all()
 
 
 def test_writing_goes_on_from_what_stands(prior):
