@@ -14,6 +14,7 @@ from vae_course.widgets._core import Explorer
 from vae_course.widgets._drawing import LiveFigure, house_figure
 
 _SHOWN = 8  # digits a row
+_BINS = 20  # of the histogram
 _ROWS = {
     "anomalies caught": (True, True),
     "anomalies missed": (True, False),
@@ -53,7 +54,9 @@ def anomaly_explorer(
         raise ValueError(f"set_on lacks {missing}; it holds {list(set_on)}")
     normal = {name: as_array(set_on[name]).astype(float) for name in values}
     size = pixels.shape[1]
-    edges = {name: np.linspace(*np.quantile(v, [0.0, 0.995]), 41) for name, v in values.items()}
+    edges = {
+        name: np.linspace(*np.quantile(v, [0.0, 0.995]), _BINS + 1) for name, v in values.items()
+    }
 
     with matplotlib.rc_context(HOUSE_STYLE):
         figure = house_figure(6.2, 4.4)
@@ -61,14 +64,18 @@ def anomaly_explorer(
         above, matrix = upper.subplots(1, 2, width_ratios=[1.5, 1])
         below = lower.subplots()
         above.set(xlim=(0, 1), ylim=(0, 1), yticks=[], xlabel="score, low to high", xticks=[])
-        looks = (("normal", PALETTE[0], None), ("anomaly", PALETTE[1], "///"))
+        above.set_ylabel("share of its kind")
+        looks = (
+            ("normal", {"fill": True, "color": PALETTE[0], "alpha": 0.5}),
+            ("anomaly", {"color": PALETTE[1], "linewidth": 2}),
+        )
         stairs = [
-            above.stairs(np.zeros(40), np.linspace(0, 1, 41), fill=True, color=colour, alpha=0.5,
-                         hatch=hatch, label=name)
-            for name, colour, hatch in looks
-        ]  # fmt: skip
-        line = above.axvline(0.5, color="black", linewidth=1.6, linestyle="-")
-        above.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+            above.stairs(np.zeros(_BINS), np.linspace(0, 1, _BINS + 1), label=name, **look)
+            for name, look in looks
+        ]
+        line = above.axvline(0.5, color="black", linewidth=2, linestyle="--", label="threshold")
+        above.legend(loc="lower left", bbox_to_anchor=(-0.08, 1), ncols=3, handlelength=1.3,
+                     columnspacing=0.9, borderpad=0.2)  # fmt: skip
         matrix.set(xlim=(-0.5, 1.5), ylim=(1.5, -0.5))
         matrix.set_xticks([0, 1], ["passed", "flagged"])
         matrix.set_yticks([0, 1], ["normal", "anomaly"])

@@ -59,7 +59,9 @@ def mixer_explorer(
         bars.set(yticks=[])
         bars.set_xlabel("steps along the direction", fontsize=10.5)
         bars.set_title("measured", loc="center", fontsize=11.5)
-        bars.axvline(0, color="#666666", linewidth=1, linestyle="-")
+        bars.grid(False)  # the numbers stand where the lines would be
+        for row in range(len(kinds)):
+            bars.vlines(0, row - 0.14, row + 0.14, color="#666666", linewidth=1)
         boxes = bars.barh(range(len(kinds)), [0.0] * len(kinds), height=0.28, color=PALETTE[0])
         plain = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         texts = [
