@@ -14,8 +14,7 @@ An encoder narrows from left to right, a decoder widens, a cloud is a Gaussian, 
 column of cells is a code, a black box is a loss. Data flows along grey arrows with the shape of the
 tensor on them; gradients go back along dashed ones, and a cross says where they stop.
 Ready-made: `autoencoder`, `stamp`, `computation_graphs`, `elbo`, `vae`, `gan`, `edit`, `search`,
-`attention`, `quantisation`, `code_writer`, `diffusion`, `latent_diffusion`; each returns its
-Diagram.
+`attention`, `quantisation`, `code_writer`, `latent_diffusion`; each returns its Diagram.
 """
 
 from __future__ import annotations
@@ -43,7 +42,6 @@ __all__ = [
     "autoencoder",
     "code_writer",
     "computation_graphs",
-    "diffusion",
     "edit",
     "elbo",
     "gan",
@@ -785,41 +783,13 @@ def quantisation() -> Diagram:
     way = (image, encoder, before, book, after, decoder, copy, loss)
     for one, other in itertools.pairwise(way):
         diagram.arrow(one, other)
-    diagram.label(3.25, 1.53, "nearest", size=8, color=GREY)
+    diagram.label(3.25, 1.55, "nearest", size=TEXT, color=GREY)
     for later, earlier in ((loss, copy), (copy, decoder), (decoder, after), (before, encoder)):
         diagram.gradient(later, earlier)
     corners = [(after.x, 0.4), (before.x, 0.4)]
     label = "straight through: the gradient at e₂ is taken as the gradient at z"
     diagram.gradient(after.bottom, before.bottom, via=corners)
-    diagram.label(3.9, 0.22, label, size=SMALL, color="#A84900")
-    return diagram
-
-
-def diffusion(steps: int = 5, *, pixels=None) -> Diagram:
-    r"""Chapter 11: noise is added in fixed steps, and a network learns to take each of them back.
-
-    pixels: an image (H, W) to dissolve, values in [0, 1]; by default a drawn digit
-    """
-    diagram = Diagram(7.6, 2.2)
-    clean = digit() if pixels is None else np.squeeze(as_array(pixels))
-    noise = np.random.default_rng(0).normal(size=clean.shape)
-    pitch = 6.6 / (steps - 1)
-    nodes = []
-    for step, time in enumerate(np.linspace(0, 1, steps)):
-        noisy = np.sqrt(1 - time) * (clean - 0.5) + 0.28 * np.sqrt(time) * noise + 0.5
-        node = diagram.image(0.5 + step * pitch, 1.1, noisy.clip(0, 1), size=0.7)
-        name = {0: "$x_0$", steps - 1: "$x_T$"}.get(step, "$x_t$" if step == 2 else "")
-        diagram.label(node.x, 0.58, name, size=11)
-        nodes.append(node)
-    for before, after in itertools.pairwise(nodes):
-        high, low = 1.3, 0.9
-        diagram.arrow((before.right[0], high), (after.left[0], high))
-        start, end = (after.left[0], low), (before.right[0], low)
-        diagram.arrow(start, end, colour="decoder")
-    diagram.label(0.15, 1.85, "q: adds noise, fixed, nothing to learn", ha="left", color=GREY)
-    diagram.arrow((3.3, 1.85), (7.4, 1.85))
-    diagram.label(7.45, 0.2, "p: a network removes it, learned", ha="right", color="#00664A")
-    diagram.arrow((4.6, 0.2), (0.2, 0.2), colour="decoder")
+    diagram.label(3.9, 0.2, label, size=10.5, color="#A84900")
     return diagram
 
 
@@ -859,7 +829,7 @@ def code_writer() -> Diagram:
     diagram = Diagram(8.4, 2.2)
     numbers = np.array([[0.2, 0.5, 0.9], [0.4, 0.7, np.nan], [np.nan, np.nan, np.nan]])
     token = diagram.box(0.45, 1.44, "5", width=0.36, height=0.34)
-    diagram.label(0.45, 1.74, "class", size=SMALL)
+    diagram.label(0.45, 1.76, "class", size=TEXT)
     grid = diagram.grid(1.55, 1.1, numbers, "codes (B, 49)", cell=0.34, colour="codebook")
     block = diagram.block(3.2, 1.1, "GPT")
     probs = diagram.code(4.8, 1.1, "p(next code)", cells=5, values=[0.1, 0.2, 0.9, 0.3, 0.1])
@@ -871,7 +841,7 @@ def code_writer() -> Diagram:
     diagram.arrow(grid, block)
     diagram.arrow(block, probs, "(B, K)")
     diagram.arrow(probs.bottom, grid.bottom, via=[(4.8, 0.25), (1.55, 0.25)])
-    diagram.label(3.2, 0.12, "a draw: the next code", size=SMALL, color=GREY)
+    diagram.label(3.2, 0.11, "a draw: the next code", size=TEXT, color=GREY)
     diagram.arrow(probs, codes)
     diagram.arrow(codes, decoder)
     diagram.arrow(decoder, image)
