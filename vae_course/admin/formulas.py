@@ -14,7 +14,7 @@ STYLE = """<style>
 mtd[columnalign="left"] { text-align: left; }
 mtd[columnalign="right"] { text-align: right; }
 menclose[notation="box"] { border: 1px solid; padding: 0.3em; }
-math[display="block"] { overflow-x: auto; margin: 0.8em 0; }
+math[display="block"] { overflow: auto hidden; padding: 0.2em 0; margin: 0.6em 0; }
 </style>"""
 # What the converter doesn't know, in words that it does; none changes what is read.
 _OTHER_WORDS = {
@@ -46,7 +46,10 @@ def with_mathml(page: str) -> str:
 
 
 def mathml(tex: str, *, block: bool = False) -> str:
-    r"""One formula; its TeX stays as the text for those who can't see it set."""
+    r"""One formula; its TeX stays as the text for those who can't see it set.
+
+    A block may be wider than a phone and then scrolls, so the Tab key reaches it.
+    """
     from latex2mathml.converter import convert
 
     known = tex
@@ -55,7 +58,9 @@ def mathml(tex: str, *, block: bool = False) -> str:
         known = re.sub(re.escape(word) + ends, lambda _, other=other: other, known)
     made = _LETTER.sub(_letter, convert(known, display="block" if block else "inline"))
     made = _SPACES.sub(rf"\1{_THIN}", made)
-    return made.replace("<math ", f'<math alttext="{html.escape(" ".join(tex.split()))}" ', 1)
+    text = html.escape(" ".join(tex.split()))
+    reached = ' tabindex="0"' if block else ""
+    return made.replace("<math ", f'<math alttext="{text}"{reached} ', 1)
 
 
 def _formula(match: re.Match) -> str:
