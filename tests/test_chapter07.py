@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 
 from check_tools import assert_both_named, assert_helped, assert_passes, flat
-from notebook_code import definitions
+from notebook_code import FOLDER, definitions
 from vae_course import checks, data, latent, losses, metrics, pretrained, widgets
+from vae_course.admin.notebooks import read_notebook
 from vae_course.checks import draw
 from vae_course.data import DataError, faces
 from vae_course.metrics import attributes
@@ -287,7 +288,7 @@ def pair(shape=(20,)):
     return torch.randn(2, *shape, generator=torch.Generator().manual_seed(4))
 
 
-@pytest.mark.parametrize("name", latent.__all__)
+@pytest.mark.parametrize("name", sorted({*latent.__all__} - {"search_code"}))
 def test_reference_agrees_with_the_package(name):
     exercise = checks.exercise(name)
     for seed in range(5):
@@ -718,18 +719,81 @@ def test_companion_s_noise_model_is_the_noise_that_add_noise_makes():
     assert (found.argmin(dim=0) == torch.arange(7)).all()  # each is best explained by itself
 
 
-def test_companion_s_psnr_and_search():
-    own = definitions(COMPANION, "psnr", "search_code")
-    clean = torch.rand(3, 1, 28, 28)
+def test_companion_s_psnr():
+    clean, own = torch.rand(3, 1, 28, 28), definitions(COMPANION, "psnr")
     assert own.psnr(clean, clean + 0.1).tolist() == pytest.approx([20.0] * 3, abs=1e-3)
+
+
+@pytest.fixture
+def folded_search():
+    """The folded solution of 07b's own exercise, which a linear decoder judges."""
+    cells = read_notebook(FOLDER / f"{COMPANION}.ipynb")["cells"]
+    (folded,) = (c["source"] for c in cells if c["source"].startswith("<details><summary>Solution"))
+    own = {"torch": torch}
+    exec(folded.split("```python\n")[1].split("```")[0], own)
+    return own["search_code"]
+
+
+def told_by_the_companion(search_code, capsys):
+    """What the judge says, and the function with which the notebook goes on."""
+    cells = read_notebook(FOLDER / f"{COMPANION}.ipynb")["cells"]
+    (judge,) = (c["source"] for c in cells if c["source"].startswith("from types import"))
+    known = {"torch": torch, "latent": latent, "search_code": search_code}
+    exec(judge, known)
+    return capsys.readouterr().out.strip(), known["search_code"]
+
+
+def test_companion_s_search_passes_its_judge_and_so_does_the_package_s(folded_search, capsys):
+    for search in (folded_search, latent.search_code):
+        assert told_by_the_companion(search, capsys) == ("search_code: right", search)
+
+
+def searching(loss, *, rate=0.1, zero=True, start=torch.zeros, finish=torch.Tensor.detach):
+    """A student's search with another loss, or another fault."""
+
+    def search_code(model, nll, count, steps=120):
+        code = start(count, model.latent_dim).requires_grad_()
+        optimizer = torch.optim.Adam([code], lr=rate)
+        for _ in range(steps):
+            if zero:
+                optimizer.zero_grad()
+            loss(nll(model.decode(code)), code).backward()
+            optimizer.step()
+        return model.decode(finish(code))
+
+    return search_code
+
+
+@pytest.mark.parametrize("wrong, told", [
+    (lambda model, nll, count, steps: None, "not attempted yet"),
+    (lambda model, nll, count, steps: torch.zeros(3, 2), "shape (3, 2), expected (3, 3)"),
+    (searching(lambda nll, z: nll.sum()), "the prior is missing"),
+    (searching(lambda nll, z: (nll + z.square().sum(dim=1)).sum()), "off by up to"),
+    (searching(lambda nll, z: nll.mean() + 0.5 * z.square().sum()), "off by up to"),
+    (searching(lambda nll, z: (nll + 0.5 * z.square().sum(1)).sum(), zero=False), "off by up to"),
+    (searching(lambda nll, z: (nll + 0.5 * z.square().sum(1)).sum(), finish=lambda z: z), "detach"),
+])  # fmt: skip
+def test_companion_s_judge_finds_wrong_searches(wrong, told, capsys):
+    said, goes_on = told_by_the_companion(wrong, capsys)
+    assert told in said and goes_on is latent.search_code
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_search_finds_the_code_and_leaves_the_model_alone(frozen, folded_search):
     torch.manual_seed(0)
-    model = VAE.dense(3, hidden=32).requires_grad_(False)
-    target = model.decode(torch.tensor([[1.0, -0.5, 0.3], [-0.4, 0.8, 0.0]]))
+    model = VAE.dense(3, hidden=32).requires_grad_(not frozen)
+    with torch.no_grad():
+        target = model.decode(torch.tensor([[1.0, -0.5, 0.3], [-0.4, 0.8, 0.0]]))
 
     def nll(image):
         return 1e5 * (image - target).square().flatten(1).sum(dim=1)
 
-    assert (own.search_code(model, nll, 2, steps=400) - target).abs().max() < 0.01
+    found = latent.search_code(model, nll, 2, steps=400)
+    assert (found - target).abs().max() < 0.01 and not found.requires_grad
+    assert all(each.grad is None for each in model.parameters())
+    assert (folded_search(model, nll, 2, steps=400) - target).abs().max() < 0.01
+    with pytest.raises(ValueError, match=r"\(2,\).*\(\)|\(\).*\(2,\)"):
+        latent.search_code(model, lambda image: image.sum(), 2)
 
 
 def test_companion_s_sheet_keeps_every_digit():
