@@ -392,8 +392,10 @@ def deal_out():
 def told_by_the_companion(deal_out, capsys):
     cells = read_notebook(FOLDER / f"{COMPANION}.ipynb")["cells"]
     (judge,) = (c["source"] for c in cells if c["source"].startswith("maps = torch.arange(144.0)"))
-    exec(judge, {"torch": torch, "F": F, "deal_out": deal_out})
-    return capsys.readouterr().out.strip()
+    exec(judge, known := {"torch": torch, "F": F, "deal_out": deal_out})
+    told = capsys.readouterr().out.strip()
+    assert known["deal_out"] is (deal_out if told.endswith("right") else F.pixel_shuffle)
+    return told
 
 
 def test_companions_dealing_is_pixel_shuffle(deal_out, capsys):
@@ -407,6 +409,7 @@ def test_companions_dealing_is_pixel_shuffle(deal_out, capsys):
     (lambda maps, s: None, "not attempted yet"),
     (lambda maps, s: maps, "shape (2, 12, 2, 3), expected (2, 3, 4, 6)"),
     (lambda maps, s: maps.reshape(2, 3, 4, 6), "numbers of 144 in the wrong place"),
+    (lambda maps, s: maps.reshape(2, 5, 4, 6), "stopped with RuntimeError: shape '[2, 5, 4, 6]'"),
     # rows taken for columns: every second number is wrong, as the solution's text says
     (lambda maps, s: F.pixel_shuffle(maps.mT, s).mT, "72 numbers of 144 in the wrong place"),
 ])  # fmt: skip
