@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch.distributions import Bernoulli
 
 from check_tools import assert_both_named, assert_helped, assert_named, assert_passes, flat, verdict
-from notebook_code import definitions
-from vae_course import checks, data, gan, widgets
+from notebook_code import FOLDER, definitions
+from vae_course import checks, data, gan, metrics, widgets
+from vae_course.admin.notebooks import read_notebook
 from vae_course.checks import draw
 
 NOTEBOOK = "06_gan_comparison"
@@ -731,6 +732,68 @@ def test_notebook_s_plus_minus_is_one_standard_error():
     one = {"recall": "0.5", "recall_low": "0.4", "recall_high": "0.792"}
     assert own.mean_and_error([one], "recall") == pytest.approx((0.5, 0.1))
     assert math.isnan(own.mean_and_error(rows[:1], "recall")[1])
+
+
+# ------------------------------------------------------------- the notebook's own exercise
+
+
+def source_of(start):
+    cells = read_notebook(FOLDER / f"{NOTEBOOK}.ipynb")["cells"]
+    (source,) = (c["source"] for c in cells if start in c["source"])
+    return source
+
+
+@pytest.fixture
+def folded_coverage():
+    """The folded solution of the exercise that the package's number judges, not the checker."""
+    own = {"torch": torch}
+    exec(source_of("def coverage(real, samples, k):\n    reach").split("```")[1][7:], own)
+    return own["coverage"]
+
+
+def told_by_the_notebook(coverage, capsys):
+    """What the judge says, and the function with which the notebook goes on."""
+    known = {"torch": torch, "metrics": metrics, "coverage": coverage}
+    exec(source_of("real_points = torch.tensor"), known)
+    exec(source_of("def coverage_of_the_course"), known)
+    return capsys.readouterr().out.strip(), known["coverage"]
+
+
+def test_folded_coverage_is_the_package_s(folded_coverage, capsys):
+    assert told_by_the_notebook(folded_coverage, capsys) == ("coverage: right", folded_coverage)
+    torch.manual_seed(0)
+    for k in (1, 5, 7):
+        real, samples = torch.randn(60, 6), 1.5 * torch.randn(40, 6)
+        found = metrics.precision_recall_density_coverage(real, samples, k=k).coverage
+        assert folded_coverage(real, samples, k) == pytest.approx(found)
+
+
+def balls(center, others, k):
+    reach = torch.cdist(center, center).topk(k, dim=1, largest=False).values[:, -1:]
+    return torch.cdist(center, others) <= reach  # (centers, others)
+
+
+@pytest.mark.parametrize("right", [
+    lambda r, s, k: balls(r, s, k + 1).any(dim=1).float().mean(),  # a tensor will do
+    lambda r, s, k: balls(r, s, k + 1).any(dim=1).sum().item() / len(r),
+])  # fmt: skip
+def test_notebook_s_judge_takes_other_right_answers(right, capsys):
+    assert told_by_the_notebook(right, capsys) == ("coverage: right", right)
+
+
+@pytest.mark.parametrize("wrong, told", [
+    (lambda r, s, k: None, "not attempted yet"),
+    (lambda r, s, k: balls(r, s, k).any(dim=1).double().mean().item(), "0.60 (1.00)"),
+    (lambda r, s, k: balls(r, s, k + 2).any(dim=1).double().mean().item(), "1.00 (0.60)"),
+    (lambda r, s, k: balls(r, s, k + 1).any(dim=0).double().mean().item(), "0.83 (0.60)"),
+    (lambda r, s, k: balls(s, r, k + 1).any(dim=0).double().mean().item(), "0.90 (0.60)"),
+    (lambda r, s, k: balls(r, s, k + 1).any(dim=1).sum().item(), "6.00 (0.60)"),
+    (lambda r, s, k: balls(r, s, k + 1).any(dim=1), "return one number"),
+], ids=["stub", "counts itself", "one too many", "precision", "recall", "count", "points"])  # fmt: skip
+def test_notebook_s_judge_finds_wrong_coverage(wrong, told, capsys):
+    said, goes_on = told_by_the_notebook(wrong, capsys)
+    assert goes_on is not wrong and goes_on.__name__ == "coverage_of_the_course"
+    assert told in said
 
 
 # --------------------------------------------------------------------------- the challenge
