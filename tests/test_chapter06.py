@@ -789,7 +789,7 @@ def test_notebook_s_judge_takes_other_right_answers(right, capsys):
     (lambda r, s, k: balls(s, r, k + 1).any(dim=0).double().mean().item(), "0.90 (0.60)"),
     (lambda r, s, k: balls(r, s, k + 1).any(dim=1).sum().item(), "6.00 (0.60)"),
     (lambda r, s, k: balls(r, s, k + 1).any(dim=1), "return one number"),
-], ids=["stub", "counts itself", "one too many", "precision", "recall", "count", "points"])  # fmt: skip
+], ids=["stub", "itself too", "one more", "precision", "recall", "count", "points"])  # fmt: skip
 def test_notebook_s_judge_finds_wrong_coverage(wrong, told, capsys):
     said, goes_on = told_by_the_notebook(wrong, capsys)
     assert goes_on is not wrong and goes_on.__name__ == "coverage_of_the_course"
