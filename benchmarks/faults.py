@@ -129,7 +129,7 @@ def main() -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models are small: threads only wait
     table = Table()
     options = ["--rootdir", str(ROOT), "-p", "no:cacheprovider", "-n", "0", "-q", "--tb=short"]
-    marker = "fault and not faults" if quick else "fault or faults"
+    marker = "fault and not faults" if quick else "fault or faults or (fault and processes)"
     code = pytest.main([*options, "-m", marker, str(ROOT / "tests")], plugins=[table])
     versions = f"Python {platform.python_version()}, {platform.system()}"
     text = HEADER.format(machine=f"{machine.cores()}, {versions}") + str(table)

@@ -410,6 +410,7 @@ def test_the_header_is_plain_json(stored):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is a POSIX way to die")
+@pytest.mark.processes
 def test_a_run_killed_again_and_again_ends_with_the_same_weights(tmp_path):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     path, seen = killed / "checkpoint.safetensors", []

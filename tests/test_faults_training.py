@@ -93,10 +93,11 @@ class Gpt(Command):
 
 
 WAYS = {"fit": Fit, "vae": Vae, "gpt": Gpt}
+SLOW = {name: [] if name == "fit" else [pytest.mark.processes] for name in WAYS}
 PER_ROW = {"fit": 3, "vae": 4, "gpt": 4}  # forward passes of training between two checkpoints
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=[pytest.param(name, marks=SLOW[name]) for name in WAYS])
 def way(request, tmp_path, monkeypatch, capsys):
     made = WAYS[request.param](tmp_path, monkeypatch, capsys)
     made.name = request.param
@@ -561,7 +562,11 @@ def test_a_pickle_is_never_unpickled(kind, way, out, tmp_path):
 
 
 @pytest.mark.fault("checkpoint of another training", how="{way}: given the checkpoint of {other}")
-@pytest.mark.parametrize(("way", "other"), list(itertools.permutations(WAYS, 2)), indirect=["way"])
+@pytest.mark.parametrize(
+    ("way", "other"),
+    [pytest.param(*two, marks=SLOW[two[0]]) for two in itertools.permutations(WAYS, 2)],
+    indirect=["way"],
+)
 def test_a_checkpoint_of_another_program(other, way, out, tmp_path, monkeypatch, capsys):
     (tmp_path / "other").mkdir()
     assert WAYS[other](tmp_path, monkeypatch, capsys)(tmp_path / "other") is None

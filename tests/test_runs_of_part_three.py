@@ -67,7 +67,11 @@ def test_codes_are_stored_and_read_back(codes):
     assert len(log) == 2 and "test_perplexity" in log[0]
 
 
-@pytest.mark.parametrize("model", ["vq-prior", "diffusion", "latent-diffusion"])
+@pytest.mark.parametrize("model", [
+    pytest.param("vq-prior", marks=pytest.mark.processes),
+    pytest.param("diffusion", marks=pytest.mark.processes),
+    "latent-diffusion",
+])  # fmt: skip
 def test_a_run_that_goes_on_ends_as_one_that_never_stopped(
     model, codes, few, tmp_path, quick
 ):

@@ -209,6 +209,7 @@ class TestLoadersThatCanNotBeTrainedWith:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_DATA")
+@pytest.mark.processes
 def test_trains_where_the_floats_do_not_fit(tmp_path):
     """100,000 images: 314 MB as floats, allowed 250 MB more than the start; a file of 78 MB."""
     path = tmp_path / "many.npy"
