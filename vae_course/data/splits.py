@@ -17,9 +17,6 @@ import itertools
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from vae_course import require
@@ -55,11 +52,22 @@ def _shrunk(images: Tensor) -> Tensor:
     return F.interpolate(grey, (_SIDE, _SIDE), mode="bilinear", antialias=True)
 
 
+def _components(links, count: int) -> np.ndarray:
+    r"""Which of the numbers 0 to count − 1 hang together by the links (two arrays of numbers)."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    table = coo_array((np.ones(len(links[0])), tuple(links)), shape=(count, count))
+    return connected_components(table, directed=False)[1]
+
+
 def near_duplicates(images: Tensor) -> Tensor:
     r"""A group number for each picture; near-duplicates, and theirs, share one.
 
     Shapes: (N, C, H, W) → (N,), int64, 0 to the number of groups − 1
     """
+    from scipy.spatial import cKDTree  # here: SciPy's import takes longer than most cells
+
     small = thumbnails(images).numpy().astype(np.float32)
     distinct, row_of = np.unique(small, axis=0, return_inverse=True)
     row_of = row_of.reshape(-1)  # NumPy 2.0 gave it two dimensions
@@ -74,8 +82,7 @@ def near_duplicates(images: Tensor) -> Tensor:
         for part in np.array_split(pairs, 1 + len(pairs) // 100_000)
     ]
     pairs = pairs[~np.concatenate(far)] if len(pairs) else pairs
-    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(distinct),) * 2)
-    _, groups = connected_components(links, directed=False)
+    groups = _components(pairs.T, len(distinct))
     return torch.from_numpy(groups[row_of].astype(np.int64))
 
 
@@ -170,6 +177,5 @@ def grouping(images: Tensor, groups: Tensor | None) -> tuple[Tensor, list[str]]:
     if groups is None:
         return alike, notes
     first, second = alike.numpy(), groups.numpy() + int(alike.max()) + 1
-    links = coo_array((np.ones(len(first)), (first, second)), shape=(int(second.max()) + 1,) * 2)
-    _, component = connected_components(links, directed=False)
+    component = _components((first, second), int(second.max()) + 1)
     return torch.from_numpy(component[first].astype(np.int64)), notes

@@ -89,7 +89,10 @@ def _spread(texts: list[Text]) -> None:
     r"""Move texts that cover one another apart, up and down, until each can be read."""
     if not texts:
         return
-    texts[0].figure.draw_without_rendering()  # the layout is known from here on
+    figure = texts[0].figure
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)  # a whole drawing would settle the layout too, for twice the time
+    texts[0].axes.apply_aspect()
     boxes = np.array([text.get_window_extent().extents for text in texts])  # left, low, right, high
     for _ in range(100):
         moved = False
