@@ -25,7 +25,7 @@ from vae_course.training import History
 __all__ = ["ILLNESSES", "Patient", "admit"]
 
 _SHAPE = (1, 14, 14)
-_EPOCHS, _RATE, _BATCH = 16, 2e-3, 32
+_EPOCHS, _RATE, _BATCH = 8, 2e-3, 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
