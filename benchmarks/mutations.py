@@ -2,6 +2,7 @@ r"""Do the tests notice a slip in the teaching code? Each fault of mutations.tom
 
     python -m benchmarks.mutations                  # all; writes MUTATIONS.md beside this file
     python -m benchmarks.mutations --only gpt.py    # one module's, or one fault's; only prints
+    python -m benchmarks.mutations --only gpt.py --update    # and replaces their rows there
 
 A fault is made in a copy of the package in a temporary folder; the tests run there and import that
 copy. First they must pass on the copy without a fault. Needs a system that can fork.
@@ -32,7 +33,7 @@ Made by `python -m benchmarks.mutations` on {cores} cores: {total} faults in the
 each made alone in a copy of the package; {caught} were caught by a test,
 {survived} survived{equivalent}.
 The test named is the first that failed: the quickest file of a module is asked first.
-
+{later}
 | module | fault | caught by |
 |---|---|---|
 """
@@ -196,35 +197,65 @@ def short(test: str | None) -> str:
     return f"{Path(test.partition('::')[0]).stem} · {test.rpartition('::')[2]}".replace("|", "\\|")
 
 
-def table(found: dict[Fault, str | None], equivalent: dict[str, str]) -> str:
-    caught = sum(test is not None for test in found.values())
-    same = sum(test is None and fault.name in equivalent for fault, test in found.items())
-    text = HEADER.format(
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        total=len(found), caught=caught, survived=len(found) - caught,
-        equivalent=f" ({same} of them change nothing)" if len(found) > caught else "",
-    )  # fmt: skip
+def rows(found: dict[Fault, str | None], equivalent: dict[str, str]) -> dict[str, str]:
+    r"""The answer of each fault, by "module | name"."""
+    answers = {}
     for fault, test in found.items():
         why = equivalent.get(fault.name) if test is None else None
-        answer = f"`{short(test)}`" if test else f"no test: {why}" if why else "**survived**"
-        text += f"| {fault.module} | {fault.name} | {answer} |\n"
-    return text
+        answers[f"{fault.module} | {fault.name}"] = (
+            f"`{short(test)}`" if test else f"no test: {why}" if why else "**survived**"
+        )
+    return answers
+
+
+def rows_of(text: str) -> dict[str, str]:
+    r"""The answers that a table holds, as `rows` gives them."""
+    lines = [line.strip("| ").rsplit(" | ", 1) for line in text.splitlines() if ".py | " in line]
+    return {key: answer for key, answer in lines}
+
+
+def table(answers: dict[str, str], later: Iterable[str] = ()) -> str:
+    r"""later: the names of rows that were made anew after the last whole run."""
+    survived = [answer for answer in answers.values() if not answer.startswith("`")]
+    same = sum(answer.startswith("no test") for answer in survived)
+    later = "; ".join(sorted(later))
+    text = HEADER.format(
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        total=len(answers), caught=len(answers) - len(survived), survived=len(survived),
+        equivalent=f" ({same} of them change nothing)" if survived else "",
+        later=f"Made anew since the whole run, `--only … --update`: {later}.\n" if later else "",
+    )  # fmt: skip
+    return text + "".join(f"| {key} | {answer} |\n" for key, answer in answers.items())
+
+
+def updated(text: str, answers: dict[str, str]) -> str:
+    r"""A table with some of its rows replaced. Raises: ValueError if it lacks one of them."""
+    kept = rows_of(text)
+    if missing := answers.keys() - kept.keys():
+        raise ValueError(f"no whole run knows {sorted(missing)}: run all faults first")
+    _, found, before = text.partition("--update`: ")
+    later = set(before.split(".\n")[0].split("; ")) if found else set()
+    return table(kept | answers, later | {key.split(" | ")[1] for key in answers})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", default="", help="part of a module's or a fault's name")
+    parser.add_argument("--update", action="store_true", help="their rows in MUTATIONS.md too")
     parser.add_argument("--jobs", type=int, default=2, help="faults at a time")
     chosen = parser.parse_args()
     plan = read_plan(Path(__file__).with_suffix(".toml"))
     plan.faults[:] = [f for f in plan.faults if chosen.only in f"{f.module}: {f.name}"]
     os.environ |= {"OMP_NUM_THREADS": "1", "VAE_COURSE_SHRINK": "0"}
     found = run(plan, jobs=chosen.jobs)
-    text = table(found, plan.equivalent)
-    if chosen.only:
-        print(text)
+    answers = rows(found, plan.equivalent)
+    if chosen.only and not chosen.update:
+        print(table(answers))
     else:
-        TABLE.write_text(text, encoding="utf-8")
+        old = TABLE.read_text(encoding="utf-8") if chosen.only else ""
+        from vae_course.files import write_whole  # not above: the tests import a copy
+
+        write_whole(TABLE, (updated(old, answers) if chosen.only else table(answers)).encode())
         print(f"written: {TABLE}")
     lost = [f for f, test in found.items() if test is None and f.name not in plan.equivalent]
     sys.exit(f"survived: {[fault.name for fault in lost]}" if lost else 0)

@@ -134,6 +134,21 @@ class TestCharGPT:
             model(torch.tensor([[1, 2, 3]]))[0, -1], model(torch.tensor([[2, 1, 3]]))[0, -1]
         )
 
+    def test_a_place_adds_its_own_vector(self):
+        model = lively()
+        first, second = model.embed(torch.tensor([[1, 1]]))[0]
+        places = model.position_embedding.weight
+        torch.testing.assert_close(second - first, places[1] - places[0])
+        assert (second - first).abs().max() > 1e-3
+
+    def test_each_norm_stands_before_its_own_part(self):
+        block, x = lively().blocks[0], torch.randn(2, 6, 16)
+        with torch.no_grad():
+            block.norm_2.weight.mul_(3)  # the two norms differ
+        after = x + block.attention(block.norm_1(x))
+        after = after + block.feed_forward(block.norm_2(after))
+        torch.testing.assert_close(block(x), after)
+
     def test_attention_maps_are_those_that_forward_uses(self):
         model, tokens = lively(), torch.randint(11, (2, 6))
         maps = model.attention_maps(tokens)

@@ -56,9 +56,23 @@ def test_what_matters_is_caught_and_what_does_not_survives(tmp_path, monkeypatch
 def test_the_table_counts_what_survived():
     caught, lost, same = (mutations.Fault("losses.py", name, "a", "b") for name in "xyz")
     found = {caught: "tests/a.py::test_b[c|d]", lost: None, same: None}
-    text = mutations.table(found, {"z": "why"})
+    text = mutations.table(mutations.rows(found, {"z": "why"}))
     assert "3 faults" in text and "1 were caught" in text and "2 survived (1 of them" in text
     assert r"`a · test_b[c\|d]`" in text and "**survived**" in text and "no test: why" in text
+
+
+def test_rows_made_anew_replace_their_own_and_are_named():
+    a, b, c = (mutations.Fault("losses.py", name, "a", "b") for name in ("x, y", "y", "z"))
+    text = mutations.table(mutations.rows({a: "tests/a.py::test_a", b: None, c: None}, {}))
+    for fault in (b, c):
+        text = mutations.updated(text, mutations.rows({fault: "tests/b.py::test_b"}, {}))
+    answers = mutations.rows_of(text)
+    assert list(answers) == ["losses.py | x, y", "losses.py | y", "losses.py | z"]
+    assert answers["losses.py | x, y"] == "`a · test_a`" and "0 survived" in text
+    assert "--update`: y; z.\n" in text and "3 were caught" in text
+    new = mutations.Fault("losses.py", "new", "a", "b")
+    with pytest.raises(ValueError, match="new"):
+        mutations.updated(text, mutations.rows({new: None}, {}))
 
 
 def test_the_data_is_read_as_it_is_written():
