@@ -149,6 +149,14 @@ class TestCharGPT:
         after = after + block.feed_forward(block.norm_2(after))
         torch.testing.assert_close(block(x), after)
 
+    def test_logits_are_read_off_the_normed_stream(self):
+        model, tokens = lively(), torch.randint(11, (2, 6))
+        x = model.embed(tokens)
+        for block in model.blocks:
+            x = block(x)
+        torch.testing.assert_close(model(tokens), model.to_logits(model.norm(x)))
+        assert not torch.allclose(model(tokens), model.to_logits(x))
+
     def test_attention_maps_are_those_that_forward_uses(self):
         model, tokens = lively(), torch.randint(11, (2, 6))
         maps = model.attention_maps(tokens)

@@ -253,3 +253,26 @@ def test_gradients_reach_the_encoder_through_the_rounding():
     logits.sum().backward()
     first = next(m for m in model.encoder if isinstance(m, nn.Conv2d))
     assert first.weight.grad.abs().sum() > 0
+
+
+def test_a_code_that_comes_back_counts_as_one_vector_and_lies_on_it():
+    vectors, _, _ = blobs()
+    torch.manual_seed(0)
+    book = vq.Codebook(12, 3, average=0.8, revive=1.0)
+    with torch.no_grad():
+        book.codes[:] = 100.0 + torch.arange(12)[:, None]  # far from everything, but for one
+        book.codes[0] = vectors.mean(dim=0)
+        book.sums.copy_(book.codes), book.counts.fill_(0.5)
+    book.train()(vectors[:, :, None, None])
+    assert torch.equal(book.counts[1:], torch.ones(11))
+    on_one = (book.codes[1:, None] == vectors).all(dim=2)  # (11, N)
+    assert on_one.any(dim=1).all()
+
+
+def test_a_residual_part_adds_to_what_came():
+    part, x = vq.Residual(4), torch.randn(2, 4, 5, 5)
+    torch.testing.assert_close(part(x) - x, part.layers(x))
+    with torch.no_grad():
+        for weight in part.parameters():
+            weight.zero_()
+    assert torch.equal(part(x), x)
