@@ -595,18 +595,13 @@ def test_best_width_of_a_gaussian_is_the_rms_error():
     assert nll_at(rms) < nll_at(0.97 * rms) and nll_at(rms) < nll_at(1.03 * rms)
 
 
-def test_companion_s_sigmas_are_those_of_the_reductions():
-    own = definitions(COMPANION, "sigma_of", "LATENT_DIM").sigma_of
-    squares, kl, pixels = 37.0, 11.0, 784
-    per_image = squares / pixels + kl
-    weights = {
-        "sum of squares + KL": squares + kl,
-        "½ · sum of squares + KL": squares / 2 + kl,
-        "mean over pixels + KL": per_image,
-        "mean over pixels + mean over latents": 10 * (squares / pixels + kl / 10),
-    }
-    for name, loss in weights.items():
-        assert squares / (2 * own[name] ** 2) + kl == pytest.approx(loss), name
+def test_companion_s_hidden_sigma_is_that_of_the_reduction():
+    hidden_sigma = definitions(COMPANION, "hidden_sigma").hidden_sigma
+    squares, kl = 37.0, 11.0
+    cases = {1.0: squares + kl, 2.0: squares / 2 + kl, 784.0: squares / 784 + kl}
+    for beta, loss in cases.items():
+        two_variances = 2 * hidden_sigma(beta) ** 2
+        assert squares / two_variances + kl == pytest.approx(loss), beta
 
 
 # ------------------------------------------------------------------------------ the challenge
