@@ -255,7 +255,7 @@ elbo = Exercise(
     returns="one number, reconstruction + β · KL in nats per image, averaged over the batch; "
     "differentiable",
     gradient=("logits", "mean", "log_var"),
-    chapter=5, minutes=12, difficulty=2,
+    chapter=5, minutes=5, difficulty=2,
 )  # fmt: skip
 elbo.mistake("kl-subtracted", edit=("+ beta", "- beta"),
              hint="The KL is subtracted, which the ELBO does; this is the negative ELBO, so it is "
