@@ -133,8 +133,8 @@ def discriminator_step(
 ) -> float:
     r"""Teach the discriminator to tell `real` from generator(latent); only it changes.
 
-    r1: γ, the weight of `r1_penalty`; 0 leaves it out
-    Shapes: real (B, …), latent (B′, D) → the loss, penalty included, before the step
+    r1: γ, the weight of `r1_penalty`, which is minimised too; 0 leaves it out
+    Shapes: real (B, …), latent (B′, D) → the loss before the step, without the penalty
     Raises: ValueError if real and generated images differ in shape, pixels leave [0, 1], or the
         optimizer is the other player's; TypeError on anything that is no tensor or network.
     """
@@ -147,10 +147,9 @@ def discriminator_step(
         fake = generator(latent)
     require.same_kind(real=real, generated=fake)
     loss = discriminator_loss(discriminator(real), discriminator(fake))
-    if r1:
-        loss = loss + r1 * r1_penalty(discriminator, real)
-    _update(optimizer, loss)
-    return loss.item()
+    penalty = r1 * r1_penalty(discriminator, real) if r1 else 0.0
+    _update(optimizer, loss + penalty)
+    return loss.item()  # comparable whatever r1 is
 
 
 def generator_step(
@@ -230,9 +229,9 @@ def fit_gan(
 ) -> History:
     r"""Train both networks in place, one step each per batch, and return the history of the game.
 
-    The history has, per epoch, the averages d_loss and g_loss (nats), and d_real and d_fake: the
-    probability "real" that the discriminator gives to real and to generated images (up to 1,000
-    of each) at the end of the epoch.
+    The history has, per epoch, the averages d_loss and g_loss (nats, without the penalty), and
+    d_real and d_fake: the probability "real" that the discriminator gives to real and to generated
+    images (up to 1,000 of each) at the end of the epoch.
 
     latent_dim: by default the generator's own
     learning_rate, betas: of Adam, for both; discriminator_rate: a rate of its own for the
