@@ -8,7 +8,7 @@ pytest.register_assert_rewrite(
 
 SLOW = {
     "strangers": "the clinic on eighty more trainings, most of which it was not tuned on (minutes)",
-    "processes": "kills trainings, fills their disks, goes on; trains in two processes (minutes)",
+    "processes": "kills trainings, fills their disks, goes on; two processes, a kernel (minutes)",
     "faults": "kills each kind of training fifty times (many minutes)",
     "whole_class": "grades a simulated class of forty, and an instructor's own exercise (minutes)",
     "hub": "starts a JupyterHub with accounts in namespaces of its own (minutes; needs root)",

@@ -157,7 +157,7 @@ def test_the_report_reads_in_a_terminal_a_notebook_and_as_a_page(tmp_path):
 
 def test_every_finding_has_a_picture_that_draws():
     drawn = set()
-    for name in trainings.SICK:
+    for name in SICK:
         for finding in report_of(name).findings:
             if finding.name not in drawn:
                 drawn.add(finding.name)

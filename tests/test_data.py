@@ -138,7 +138,7 @@ for name in ("mnist", "lfw-faces"):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a user without a home folder, as POSIX has them")
-@pytest.mark.parametrize("named", [None, "~/data"])
+@pytest.mark.parametrize("named", [pytest.param(None, marks=pytest.mark.processes), "~/data"])
 def test_without_a_home_folder_nothing_is_cached_and_all_else_works(tmp_path, named):
     environment = {
         name: value

@@ -370,6 +370,7 @@ class TestCommand:
         assert left.value.code == 2
 
 
+@pytest.mark.processes
 def test_all_right_where_the_tests_run(monkeypatch):
     """The real thing, once: every package imported, every probe asked."""
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)

@@ -142,6 +142,7 @@ print(json.dumps({n: test_faults_data.load(n, Path(sys.argv[3])) for n in json.l
     "two processes load a set for the first time at once",
     how="the server answers either of them only once both have asked",
 )
+@pytest.mark.processes
 def test_two_processes_download_at_once(server, right, tmp_path, record_property):
     server.meeting = {name: threading.Barrier(2) for name in VICTIMS.values()}
     command = [sys.executable, "-c", LOADER, str(Path(__file__).parent), server.url, str(tmp_path)]

@@ -285,6 +285,7 @@ class Kernel:
 @pytest.mark.fault(
     "interrupted from the notebook", how="the stop button's signal to a real kernel, in mid-epoch"
 )
+@pytest.mark.processes
 def test_interrupted_in_a_kernel(tmp_path, record_property):
     chance, kernel = random.Random(), Kernel()
     path = tmp_path / NAME

@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from benchmarks import openings
 from torch_tools import elbo_loss, small_vae, weights
 from vae_course import metrics, models, pretrained
+from vae_course.admin.notebooks import read_notebook
 from vae_course.data import load_images
 from vae_course.files import DataError, package_data
 from vae_course.runs.gpt import mean_loss
@@ -86,6 +88,23 @@ def test_a_shipped_gpt_writes_english(name, bound):
     assert mean_loss(model, tokens, 61) < 2.0  # far below log 65 = 4.17
     text = tokenizer.decode(model.generate(tokenizer.encode("ROMEO:")[None], 1)[0])
     assert text == "ROMEO:\n"
+
+
+@pytest.mark.parametrize("chapter", openings.CHAPTERS)
+def test_what_a_first_picture_shows_is_small_and_the_notebook_compares_it(chapter):
+    stored = pretrained.load_opening(chapter)
+    assert all(v.dtype == torch.float32 and v.isfinite().all() for v in stored.values())
+    assert package_data(f"openings/{chapter}.safetensors").stat().st_size < 60_000
+    (path,) = (openings.ROOT / "notebooks").glob(f"{chapter}_*.ipynb")
+    cells = read_notebook(path)["cells"]
+    claims = [c["source"] for c in cells if "claim" in c["metadata"].get("tags", ())]
+    (compared,) = [source for source in claims if "live = {" in source]
+    assert "opening[" in compared and all(f'"{name}"' in compared for name in stored)
+
+
+def test_an_unknown_opening_is_named():
+    with pytest.raises(DataError, match="openings/12"):
+        pretrained.load_opening("12")
 
 
 def test_a_model_of_another_kind_is_named():

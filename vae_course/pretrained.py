@@ -143,6 +143,20 @@ def load_log(name: str) -> History:
     return History.from_csv(package_data(f"runs/{name}.csv"))
 
 
+def load_opening(chapter: str) -> dict[str, Tensor]:
+    r"""What a notebook's first picture shows of a training that comes later in it, such as "03".
+
+    The notebook trains the same again where it is needed, and compares. Pictures are pixels from
+    0 to 1, all numbers float32. `python -m benchmarks.openings` makes the files.
+
+    Raises: DataError if the course has no such file.
+    """
+    from safetensors.torch import load_file
+
+    stored = load_file(package_data(f"openings/{chapter}.safetensors"))
+    return {name: values.float() for name, values in stored.items()}
+
+
 def _load_kind(name: str | Path, *kinds: str) -> tuple[nn.Module, dict]:
     card = _card(_found(name), needed=True)
     if kind_of(card) not in kinds:

@@ -75,7 +75,7 @@ def another_way(release, outside):
                 "    return torch.distributions.kl_divergence(q, p).sum(1)")  # fmt: skip
 
 
-@student(NOTHING, quick=True)
+@student(NOTHING)
 def unfilled(release, outside):
     return release
 
@@ -151,7 +151,7 @@ def windows(release, outside):
 # --- cells that grade, renamed, doubled, gone, edited -------------------------------------------
 
 
-@student(ALL | {"test-gaussian_kl": 0}, "not part of the assignment", "was missing", quick=True)
+@student(ALL | {"test-gaussian_kl": 0}, "not part of the assignment", "was missing")
 def renamed(release, outside):
     notebook = code(solved(release, "renamed"), "gaussian_kl", "gaussian_kl = None")
     cell = cell_of(notebook, "test-gaussian_kl")
@@ -303,7 +303,7 @@ print(4.0)
     return cheat(release, source, "fakes-points")
 
 
-@student(ALL | {"test-gaussian_kl": 0}, quick=True)
+@student(ALL | {"test-gaussian_kl": 0})
 def forges_verdicts(release, outside):
     source = """
 from IPython.display import publish_display_data
