@@ -396,7 +396,7 @@ iwae = Exercise(
     returns="(B,), the logarithm of the mean of the S weights of each image, in nats; "
     "differentiable",
     gradient=("log_weights",),
-    chapter=5, minutes=8, difficulty=2,
+    chapter=5, minutes=5, difficulty=2,
 )  # fmt: skip
 iwae.mistake("log-k-forgotten", edit=(" - math.log(samples)", ""),
              hint="This is the logarithm of the *sum* of the weights: the log S of the mean is "
