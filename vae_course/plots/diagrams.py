@@ -562,7 +562,7 @@ def vae() -> Diagram:
     r"""Chapter 05: the whole VAE, with the shape of every tensor and the gradients' way."""
     diagram = Diagram(8.2, 3.75)
     image = diagram.image(0.5, 2.1, size=0.7)
-    diagram.label(0.5, 1.62, "x", va="center")
+    diagram.label(0.5, 1.5, "x\n(B, 1, 28, 28)", va="center", size=SMALL)
     encoder = diagram.encoder(1.95, 2.1, width=1.0)
     mean = diagram.box(3.2, 2.5, "μ", width=0.45, height=0.4, colour="latent")
     log_var = diagram.box(3.2, 1.7, "log σ²", width=0.62, height=0.4, colour="latent")
@@ -576,7 +576,7 @@ def vae() -> Diagram:
     nll = diagram.loss(7.3, 0.85, "−log p(x|z)", width=1.2)
     plus = diagram.operation(5.9, 0.85, "+")
     total = diagram.loss(5.9, 0.27, "−ELBO", width=0.9, height=0.36)
-    diagram.arrow(image, encoder, "(B, 784)")
+    diagram.arrow(image, encoder)
     diagram.arrow(encoder.right, mean.left)
     diagram.arrow(encoder.right, log_var.left)
     for node, up in ((mean, 0.3), (log_var, -0.3)):
@@ -588,7 +588,7 @@ def vae() -> Diagram:
     diagram.label(5.3, 1.68, "(B, D)", size=SMALL, color=GREY)
     diagram.arrow(latent, decoder)
     diagram.arrow(decoder, copy)
-    diagram.label(7.6, 2.6, "x̂ (B, 784)", size=SMALL, color=GREY)
+    diagram.label(7.6, 2.72, "x̂\n(B, 1, 28, 28)", size=SMALL, color=GREY)
     diagram.arrow(cloud, kl)
     diagram.arrow((7.6, 1.75), (7.6, 1.05))
     diagram.arrow(image.top, nll.right, via=[(0.5, 3.55), (8.08, 3.55), (8.08, 0.85)])
