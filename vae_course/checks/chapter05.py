@@ -66,7 +66,7 @@ nll = Exercise(
     returns="(B,), −log p(image | logits) of each image in nats, whatever the shape of an image; "
     "differentiable",
     gradient=("logits",),
-    chapter=5, minutes=8, difficulty=2,
+    chapter=5, minutes=4, difficulty=2,
 )  # fmt: skip
 nll.mistake("sign", edit=("return per", "return -per"),
             hint="This is the log-likelihood. A function called nll returns its negative, which "
