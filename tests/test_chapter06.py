@@ -677,7 +677,8 @@ def test_quiz_on_paper_hides_the_key_and_its_sentence_is_the_same_in_every_run(c
 
 
 def test_notebook_s_loop_plays_the_package_s_game():
-    own, images, weights = definitions(NOTEBOOK, "play"), torch.rand(130, 1, 28, 28), []
+    own = definitions(NOTEBOOK, "one_pass", "play")
+    images, weights = torch.rand(130, 1, 28, 28), []
 
     for by_hand in (True, False):
         torch.manual_seed(0)
