@@ -450,7 +450,7 @@ def _steps(exercise, other):
 def discriminator_step(generator, discriminator, optimizer, real, latent):
     fake = generator(latent).detach()  # images without a history: the generator is a given here
     real_logits, fake_logits = discriminator(real), discriminator(fake)
-    loss = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+    loss = discriminator_loss(real_logits, fake_logits)
     optimizer.zero_grad()  # the generator's last step left gradients in the discriminator
     loss.backward()
     optimizer.step()
@@ -472,6 +472,8 @@ def _own_discriminator_optimizer(generator, discriminator, optimizer, real, late
     return discriminator_step(generator, discriminator, own, real, latent)
 
 
+_LOSS = "discriminator_loss(real_logits, fake_logits)"  # what wrong losses stand in for
+
 d_step = Exercise(
     discriminator_step,
     inputs=_discriminator_case,
@@ -489,31 +491,28 @@ _steps(d_step, "generator")
 d_step.mistake("own-optimizer", function=_own_discriminator_optimizer,
                hint=_OWN_OPTIMIZER)
 d_step.mistake("labels-swapped",
-               edit=[("F.softplus(-real_logits)", "F.softplus(real_logits)"),
-                     ("F.softplus(fake_logits)", "F.softplus(-fake_logits)")],
+               edit=(_LOSS, "discriminator_loss(fake_logits, real_logits)"),
                hint="The labels are swapped: this teaches the discriminator to call real images "
                     "fake. Real is 1, generated is 0.")
-d_step.mistake("all-real", edit=("F.softplus(fake_logits)", "F.softplus(-fake_logits)"),
+d_step.mistake("all-real", edit=(_LOSS, "discriminator_loss(real_logits, -fake_logits)"),
                hint="Generated images have the target 1, which is the generator's wish. For the "
                     "discriminator they are 0.")
-d_step.mistake("real-half-only", edit=(" + F.softplus(fake_logits).mean()", ""),
+d_step.mistake("real-half-only", edit=(_LOSS, "F.softplus(-real_logits).mean()"),
                hint="Only the real images count. The discriminator learns to call everything "
                     "real: add the half of the generated ones.")
-d_step.mistake("fake-half-only", edit=("F.softplus(-real_logits).mean() +", ""),
+d_step.mistake("fake-half-only", edit=(_LOSS, "F.softplus(fake_logits).mean()"),
                hint="Only the generated images count. The discriminator learns to call everything "
                     "fake: add the half of the real ones.")
 d_step.mistake("real-twice", edit=("discriminator(fake)", "discriminator(real)"),
                hint="The real images are used for both halves: the generator never plays.")
 d_step.mistake("sigmoid-first",
-               edit=[("(-real_logits)", "(-real_logits.sigmoid())"),
-                     ("(fake_logits)", "(fake_logits.sigmoid())")],
+               edit=(_LOSS, "discriminator_loss(real_logits.sigmoid(), fake_logits.sigmoid())"),
                hint=_SIGMOID_FIRST)
 d_step.mistake("halved", edit=("loss.backward()", "loss = loss / 2\n    loss.backward()"),
                hint="The two halves were averaged (or pooled in one batch); here they are added. "
                     "It doubles the loss, and the step.")
 d_step.mistake("summed",
-               edit=[("(-real_logits).mean()", "(-real_logits).sum()"),
-                     ("(fake_logits).mean()", "(fake_logits).sum()")],
+               edit=(_LOSS, "F.softplus(-real_logits).sum() + F.softplus(fake_logits).sum()"),
                hint=_SUMMED)
 d_step.mistake("sign", edit=("loss.backward()", "loss = -loss\n    loss.backward()"),
                hint="The sign of the loss is wrong: an optimizer minimises.")
@@ -532,7 +531,7 @@ d_step.must("sure-and-wrong", _step_survives("discriminator"),
 
 def generator_step(generator, discriminator, optimizer, latent):
     fake_logits = discriminator(generator(latent))  # no detach: the gradient must come through
-    loss = F.softplus(-fake_logits).mean()  # −log D(fake)
+    loss = generator_loss(fake_logits)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -569,21 +568,23 @@ g_step.mistake("detach-present", edit=("generator(latent))", "generator(latent).
 _steps(g_step, "discriminator")
 g_step.mistake("own-optimizer", function=_own_generator_optimizer,
                hint=_OWN_OPTIMIZER)
-g_step.mistake("saturating", edit=("F.softplus(-fake_logits)", "-F.softplus(fake_logits)"),
+g_step.mistake("saturating",
+               edit=("generator_loss(fake_logits)", "-F.softplus(fake_logits).mean()"),
                hint="This is the saturating loss, log(1 − D(fake)): nearly flat as long as the "
                     "discriminator recognises every image. Use −log D(fake).")
-g_step.mistake("labels-swapped", edit=("F.softplus(-fake_logits)", "F.softplus(fake_logits)"),
+g_step.mistake("labels-swapped", edit=("(fake_logits)", "(-fake_logits)"),
                hint="The generator's images have the target 0: it learns to be recognised as a "
                     "fake. Its wish is 1, real.")
-g_step.mistake("sigmoid-first", edit=("(-fake_logits)", "(-fake_logits.sigmoid())"),
+g_step.mistake("sigmoid-first", edit=("(fake_logits)", "(fake_logits.sigmoid())"),
                hint=_SIGMOID_FIRST)
-g_step.mistake("minus-probability", edit=("F.softplus(-fake_logits)", "-fake_logits.sigmoid()"),
+g_step.mistake("minus-probability",
+               edit=("generator_loss(fake_logits)", "-fake_logits.sigmoid().mean()"),
                hint="The loss is −D(fake) without the logarithm: flat where every image is "
                     "recognised.")
 g_step.mistake("averaged-too-early",
-               edit=("F.softplus(-fake_logits).mean()", "F.softplus(-fake_logits.mean())"),
+               edit=("(fake_logits)", "(fake_logits.mean())"),
                hint=_TOO_EARLY)
-g_step.mistake("summed", edit=(".mean()", ".sum()"),
+g_step.mistake("summed", edit=("generator_loss(fake_logits)", "F.softplus(-fake_logits).sum()"),
                hint=_SUMMED)
 g_step.mistake("halved", edit=("loss.backward()", "loss = loss / 2\n    loss.backward()"),
                hint="The loss was halved: there is only one half in this step.")
