@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import tiny
 
-from teach_tools import teach
+from vae_course import cli
 from vae_course.teach import collect, names
 from vae_course.teach.course import Course, TeachError
 
@@ -322,14 +322,16 @@ def test_a_name_that_the_notebook_writes_in_full_is_the_same_person(course, tmp_
     assert row.notebook_says == row.student == "yilmaz-ozturk"
 
 
-def test_files_that_a_list_hands_over_are_counted(course, tmp_path):
+def test_files_that_a_list_hands_over_are_counted(course, tmp_path, capsys):
     """The first collection came before students.csv, as it does in a first week."""
     place = course.notebook("release", NAME)
     place.parent.mkdir(parents=True)
     place.write_bytes(notebook())
     came = archive(tmp_path / "in.zip", {MOODLE: notebook()})
-    assert "1 files, 1 students" in teach("collect", NAME, came, course=course.folder).stdout
+    command = ["teach", "collect", NAME, str(came), "--course", str(course.folder)]
+    assert cli.main(command) == 0 and "1 files, 1 students" in capsys.readouterr().out
     (course.folder / "students.csv").write_text("student,name\ns05,Yılmaz Öztürk\n", "utf-8")
-    printed = teach("collect", NAME, came, course=course.folder).stdout
+    assert cli.main(command) == 0
+    printed = capsys.readouterr().out
     assert "1 files, 1 students" in printed and "no longer as yilmaz-ozturk" in printed
     assert "nobody counts as late" in printed
