@@ -481,7 +481,7 @@ d_step = Exercise(
     "is left behind in the generator",
     observe=_observe_discriminator,
     explain=_explain_step("discriminator", "generator"),
-    chapter=6, minutes=15, difficulty=2, cases=3,
+    chapter=6, minutes=10, difficulty=2, cases=3,
 )  # fmt: skip
 d_step.mistake("detach-missing", edit=(".detach()", ""),
                hint="The weights are right, but a gradient is left behind in the generator: its "
@@ -559,7 +559,7 @@ g_step = Exercise(
     returns="a float, the non-saturating loss before the step; only the generator changes",
     observe=_observe_generator,
     explain=_explain_step("generator", "discriminator"),
-    chapter=6, minutes=12, difficulty=2, cases=3,
+    chapter=6, minutes=8, difficulty=2, cases=3,
 )  # fmt: skip
 g_step.mistake("detach-present", edit=("generator(latent))", "generator(latent).detach())"),
                hint="The generator's weights do not move: its images were detached (or made under "
@@ -640,7 +640,7 @@ modes = Exercise(
     inputs=_a_crowd,
     returns="a whole number: how many centres have at least one sample at a distance of at most "
     "the radius",
-    chapter=6, minutes=8, difficulty=1, cases=8,
+    chapter=6, minutes=7, difficulty=1, cases=8,
 )  # fmt: skip
 modes.mistake("nearest-without-radius", function=_nearest_without_radius,
               hint="This counts the centres that are some sample's nearest, however far away: a "
