@@ -147,7 +147,6 @@ def test_steps_report_the_loss_before_and_change_one_player(data, some, others, 
     real, latent = data.draw(tensors((some, 2))).detach(), data.draw(tensors((others, 3)))
     before = weights(generator), weights(judge)
     expected = gan.discriminator_loss(judge(real), judge(generator(latent))).item()
-    expected += r1 * gan.r1_penalty(judge, real).item()
     loss = call(gan.discriminator_step, generator, judge, for_judge, real, latent.detach(), r1=r1)
     assert loss == pytest.approx(expected, rel=1e-5)
     assert torch.equal(weights(generator), before[0]) and weights(judge).isfinite().all()

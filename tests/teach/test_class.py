@@ -326,7 +326,7 @@ def test_advice_is_a_comment_that_the_formgrader_shows(few):
     with Course(few.course).gradebook() as book:
         comment = book.find_comment("code-gaussian_kl", tiny.NAME, tiny.NAME, "borrows").comment
         assert comment.startswith("To look at (no points lost): test-gaussian_kl: gaussian_kl ")
-        for student in ("sign", "once"):
+        for student in ("sign", "once", "unfilled"):
             comments = book.find_submission_notebook(tiny.NAME, tiny.NAME, student).comments
             assert not any((c.comment or "").startswith("To look at") for c in comments)
 

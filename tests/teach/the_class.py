@@ -75,7 +75,7 @@ def another_way(release, outside):
                 "    return torch.distributions.kl_divergence(q, p).sum(1)")  # fmt: skip
 
 
-@student(NOTHING)
+@student(NOTHING, quick=True)
 def unfilled(release, outside):
     return release
 
