@@ -43,9 +43,12 @@ def live_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("chapters", nargs="*", default=list(CHAPTERS), choices=[*CHAPTERS, []])
+    parser.add_argument("chapters", nargs="*", help=f"of {', '.join(CHAPTERS)}; all, if none")
+    chapters = parser.parse_args(argv).chapters or CHAPTERS
+    if unknown := set(chapters) - set(CHAPTERS):
+        parser.error(f"no stored opening: {', '.join(unknown)}; there are {', '.join(CHAPTERS)}")
     matplotlib.use("Agg")
-    for chapter in parser.parse_args(argv).chapters:
+    for chapter in chapters:
         (path,) = (ROOT / "notebooks").glob(f"{chapter}_*.ipynb")
         tensors = {key: value.half().contiguous() for key, value in live_tensors(path).items()}
         file = ROOT / f"data/openings/{chapter}.safetensors"

@@ -102,6 +102,21 @@ def test_what_a_first_picture_shows_is_small_and_the_notebook_compares_it(chapte
     assert "opening[" in compared and all(f'"{name}"' in compared for name in stored)
 
 
+def test_all_openings_are_made_unless_some_are_named(tmp_path, monkeypatch, capsys):
+    for folder in ("data", "notebooks"):
+        (tmp_path / folder).mkdir()
+    for chapter in openings.CHAPTERS:
+        (tmp_path / f"notebooks/{chapter}_lesson.ipynb").touch()
+    monkeypatch.setattr(openings, "ROOT", tmp_path)
+    monkeypatch.setattr(openings, "live_tensors", lambda path: {"loss": torch.tensor([0.1])})
+    assert openings.main(["03"]) == 0 and openings.main([]) == 0
+    made = {path.stem for path in (tmp_path / "data/openings").iterdir()}
+    assert made == set(openings.CHAPTERS)
+    with pytest.raises(SystemExit):
+        openings.main(["05"])
+    assert "no stored opening: 05" in capsys.readouterr().err
+
+
 def test_an_unknown_opening_is_named():
     with pytest.raises(DataError, match="openings/12"):
         pretrained.load_opening("12")
