@@ -11,5 +11,6 @@ RUN pip install --no-cache-dir uv \
     && chown -R jovyan /home/jovyan/notebooks
 USER jovyan
 WORKDIR /home/jovyan
+ENV OMP_WAIT_POLICY=passive
 EXPOSE 8888
 CMD ["jupyter", "lab", "--ip=0.0.0.0", "--no-browser"]

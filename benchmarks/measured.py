@@ -24,6 +24,7 @@ COMMANDS = {
     "epoch": "python -m benchmarks.epoch",
     "vae_cost": "python -m benchmarks.vae_cost --figure docs/vae-cost.png",
     "batch_size": "python -m benchmarks.batch_size --figure docs/batch-size.png",
+    "waiting": "python -m benchmarks.waiting",
     "explorers": "python -m benchmarks.explorers",
     "checks": "python -m benchmarks.checks",
     "gpt_speed": "python benchmarks/gpt_speed.py",

@@ -1,6 +1,7 @@
 """`vae-course start`: copies that never cost a student anything, and a page that knows the way."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -111,6 +112,26 @@ def test_the_command(tmp_path, capsys):
     assert cli.main(["start", str(work), "--no-lab"]) == 0
     assert (work / start.PAGE).is_file() and len(list(work.glob("*.ipynb"))) >= 8
     assert "copied" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("own", [None, "active"])
+def test_jupyterlab_s_threads_wait_asleep_unless_the_student_says_otherwise(
+    tmp_path, monkeypatch, own
+):
+    seen = {}
+
+    def lab(command, **options):
+        seen.update(options.get("env") or os.environ)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setenv("OMP_WAIT_POLICY", "kept by monkeypatch")  # so that it is put back
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    if own:
+        monkeypatch.setenv("OMP_WAIT_POLICY", own)
+    monkeypatch.setattr(start, "_has_lab", lambda: True)
+    monkeypatch.setattr(start.subprocess, "run", lab)
+    assert cli.main(["start", str(tmp_path / "work")]) == 0
+    assert seen["OMP_WAIT_POLICY"] == (own or "passive")
 
 
 def test_a_folder_that_cannot_be_made(tmp_path, capsys):

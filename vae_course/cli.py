@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -302,6 +303,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a Windows console or pipe may not know "…"
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    # Read when torch is loaded, here or in a kernel started from here. Two threads that wait in a
+    # circle take each other's core as soon as another program wants one (benchmarks.waiting).
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     argv = sys.argv[1:] if argv is None else argv
     parser = _parser(next((word for word in argv if not word.startswith("-")), ""))
     arguments, arguments.rest = parser.parse_known_args(argv)

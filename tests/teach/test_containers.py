@@ -1,6 +1,7 @@
 """The Dockerfile, mybinder's files and the dev container: what can be said without an image."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -39,10 +40,18 @@ def test_binder_then_installs_the_course():
     assert "pip install --no-deps -e ." in script.read_text("utf-8")
 
 
+def test_threads_that_wait_sleep_in_both():
+    said = {"PATH": os.environ["PATH"]}  # binder's start gets the command that it shall run
+    start = [str(ROOT / ".binder" / "start"), "bash", "-c", "echo $OMP_WAIT_POLICY"]
+    done = subprocess.run(start, env=said, capture_output=True, text=True, check=True)
+    assert done.stdout == "passive\n"
+    assert "ENV OMP_WAIT_POLICY=passive" in docker_lines()
+
+
 def test_the_image_is_made_of_what_there_is():
     lines = docker_lines()
     words = [line.split()[0] for line in lines]
-    assert words == ["FROM", "ARG", "RUN", "COPY", "RUN", "USER", "WORKDIR", "EXPOSE", "CMD"]
+    assert words == ["FROM", "ARG", "RUN", "COPY", "RUN", "USER", "WORKDIR", "ENV", "EXPOSE", "CMD"]
     version = re.search(r"python:(\S+)-slim", lines[0])[1]
     assert SpecifierSet(PROJECT["requires-python"]).contains(f"{version}.0")
     install = lines[4]

@@ -1,0 +1,98 @@
+r"""What two threads cost while another program wants a core: a training step, by how threads wait.
+
+    python -m benchmarks.waiting              # about two minutes; measure on a quiet machine
+    python -m benchmarks.waiting --rounds 1
+
+The threads that share an operation meet at its end. By default the first to arrive turns in a
+circle until the last is there, which costs nothing as long as each has a core to itself. When
+another program takes one (a browser, a second notebook), the thread that turns keeps the core from
+the one that is late. OMP_WAIT_POLICY=passive lets it sleep instead; `vae-course` sets it.
+
+Each line is measured in a process of its own, in turn with the others: medians over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+from benchmarks.machine import cores
+
+SETTINGS = {
+    "one thread": {"OMP_NUM_THREADS": "1"},
+    "two threads, as they come": {"OMP_NUM_THREADS": "2"},
+    "two threads, passive": {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
+}
+STEPS = 12  # of each network in one process; the median counts
+
+
+def steps() -> dict[str, float]:
+    r"""Milliseconds of one training step of a dense and of a convolutional VAE, in this process."""
+    import torch
+
+    from vae_course import data
+    from vae_course.models import VAE
+
+    images = data.load_images("mnist-5k").train_images
+    found = {}
+    for name, model, size in (
+        ("784-400-20, batch 128", VAE.dense(20, hidden=400), 128),
+        ("convolutional, batch 32", VAE.conv(16), 32),
+    ):
+        optimizer = torch.optim.Adam(model.parameters(), fused=True)
+        seconds = []
+        for _ in range(STEPS + 2):
+            start = time.perf_counter()
+            loss = sum(model.elbo_terms(images[:size])).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            seconds.append(time.perf_counter() - start)
+        found[name] = 1e3 * statistics.median(seconds[2:])  # the first two set things up
+    return found
+
+
+def alone(setting: dict[str, str]) -> dict[str, float]:
+    r"""`steps` in a new process, whose libraries read `setting` when they are loaded."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "KMP_"))}
+    command = [sys.executable, "-m", "benchmarks.waiting", "--steps"]
+    done = subprocess.run(command, env=clean | setting, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--steps", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        parser.error("--rounds starts at 1")
+    if options.steps:
+        print(json.dumps(steps()))
+        return
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for _ in range(options.rounds):
+        for beside in ("alone", "beside a busy program"):
+            other = None
+            if beside != "alone":
+                other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            try:
+                for name, setting in SETTINGS.items():
+                    for network, milliseconds in alone(setting).items():
+                        found.setdefault((network, beside, name), []).append(milliseconds)
+            finally:
+                if other is not None:
+                    other.kill()
+                    other.wait()
+    print(f"milliseconds a training step, median of {options.rounds} rounds, {cores()}")
+    for (network, beside, name), each in sorted(found.items(), key=lambda item: item[0][:2]):
+        print(f"{network:24s} {beside:22s} {name:26s} {statistics.median(each):8.1f}")
+
+
+if __name__ == "__main__":
+    main()
