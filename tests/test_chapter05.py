@@ -9,8 +9,10 @@ from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from check_tools import assert_both_named, assert_helped, assert_passes, flat, verdict
-from notebook_code import definitions
+from house_rules import Notebook
+from notebook_code import FOLDER, definitions
 from vae_course import checks, losses, metrics, training
+from vae_course.admin.notebooks import read_notebook
 from vae_course.checks import draw
 from vae_course.models import VAE, ConditionalVAE
 from vae_course.widgets import class_explorer, training_explorer
@@ -596,7 +598,12 @@ def test_best_width_of_a_gaussian_is_the_rms_error():
 
 
 def test_companion_s_hidden_sigma_is_that_of_the_reduction():
-    hidden_sigma = definitions(COMPANION, "hidden_sigma").hidden_sigma
+    folds = Notebook(path := FOLDER / f"{COMPANION}.ipynb", read_notebook(path)).folded
+    (fold,) = [fold for fold in folds if "def hidden_sigma" in fold]
+    solved = {"math": math}
+    exec(fold.split("```")[1].removeprefix("python\n"), solved)
+    hidden_sigma = solved["hidden_sigma"]
+    assert solved["my_beta"] == 784, "the average over the pixels of a 28 × 28 image"
     squares, kl = 37.0, 11.0
     cases = {1.0: squares + kl, 2.0: squares / 2 + kl, 784.0: squares / 784 + kl}
     for beta, loss in cases.items():
