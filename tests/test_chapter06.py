@@ -724,15 +724,11 @@ def test_notebook_s_wasserstein_distance_is_the_way_of_the_mass():
     assert moved == pytest.approx(2 - spread, abs=1e-3)
 
 
-def test_notebook_s_plus_minus_is_one_standard_error():
-    own = definitions(NOTEBOOK, "mean_and_error")
-    rows = [{"recall": value} for value in ("1.0", "2.0", "4.0")]
-    mean, error = own.mean_and_error(rows, "recall")
-    assert mean == pytest.approx(7 / 3)
-    assert error == pytest.approx(np.std([1, 2, 4], ddof=1) / math.sqrt(3), rel=1e-6)
-    one = {"recall": "0.5", "recall_low": "0.4", "recall_high": "0.792"}
-    assert own.mean_and_error([one], "recall") == pytest.approx((0.5, 0.1))
-    assert math.isnan(own.mean_and_error(rows[:1], "recall")[1])
+def test_notebook_s_leads_count_draws_and_a_lower_distance_leads():
+    own = definitions(NOTEBOOK, "leads", "WINS_IF_HIGH")
+    first = torch.tensor([[2.0, 2, 2, 2, 2, 2], [2, 2, 2, 2, 1, 2]])  # distance comes second
+    second = torch.tensor([[1.0, 1, 1, 1, 1, 3], [1, 3, 1, 1, 2, 3]])
+    assert own.leads(first, second) == [2, 1, 2, 2, 1, 0]
 
 
 # ------------------------------------------------------------- the notebook's own exercise
@@ -742,6 +738,19 @@ def source_of(start):
     cells = read_notebook(FOLDER / f"{NOTEBOOK}.ipynb")["cells"]
     (source,) = (c["source"] for c in cells if start in c["source"])
     return source
+
+
+def test_notebook_s_six_numbers_are_the_report_s():
+    images = data.load_images("mnist-5k", validation=1000)
+    sets = {"test": images.test_images, "third": images.validation_images}
+    own = {"torch": torch, "metrics": metrics} | sets
+    for start in ("test_sharpness = metrics", "def six_numbers"):
+        exec(source_of(start), own)
+    found = own["six_numbers"](sets["third"], own["test_features"])
+    report = metrics.sample_report(sets["third"], sets["test"], images.train_images, resamples=20)
+    names = ("sharpness", "precision", "density", "recall", "coverage")
+    wanted = [report[name].value for name in names]
+    assert [found[0], *found[2:]] == pytest.approx(wanted, abs=1e-5)
 
 
 @pytest.fixture
@@ -774,6 +783,11 @@ def balls(center, others, k):
     return torch.cdist(center, others) <= reach  # (centers, others)
 
 
+def open_balls(center, others, k):
+    reach = torch.cdist(center, center).kthvalue(k + 1, dim=1).values
+    return torch.cdist(center, others) < reach[:, None]
+
+
 @pytest.mark.parametrize("right", [
     lambda r, s, k: balls(r, s, k + 1).any(dim=1).float().mean(),  # a tensor will do
     lambda r, s, k: balls(r, s, k + 1).any(dim=1).sum().item() / len(r),
@@ -790,7 +804,10 @@ def test_notebook_s_judge_takes_other_right_answers(right, capsys):
     (lambda r, s, k: balls(s, r, k + 1).any(dim=0).double().mean().item(), "0.90 (0.60)"),
     (lambda r, s, k: balls(r, s, k + 1).any(dim=1).sum().item(), "6.00 (0.60)"),
     (lambda r, s, k: balls(r, s, k + 1).any(dim=1), "return one number"),
-], ids=["stub", "itself too", "one more", "precision", "recall", "count", "points"])  # fmt: skip
+    (lambda r, s, k: open_balls(r, s, k).any(dim=1).double().mean().item(), "0.00 (0.33)"),
+    (lambda r, s, k: r @ s, "stops with RuntimeError"),
+], ids=["stub", "itself too", "one more", "precision", "recall", "count", "points", "edge",
+        "stops"])  # fmt: skip
 def test_notebook_s_judge_finds_wrong_coverage(wrong, told, capsys):
     said, goes_on = told_by_the_notebook(wrong, capsys)
     assert goes_on is not wrong and goes_on.__name__ == "coverage_of_the_course"

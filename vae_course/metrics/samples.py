@@ -174,7 +174,9 @@ def sample_report(
     Intervals are bootstraps over the pictures: they hold for this model and these real sets.
     Held against real digits drawn afresh, 1,000 at a time: that of the distance is up to twice
     too wide near the floor; those of precision, density and coverage, which keep the balls as
-    they are, have only half to three quarters of the width.
+    they are, have only half to three quarters of the width. Recall keeps the samples' balls: held
+    against samples drawn afresh, its interval has only half to two thirds of the width, and its
+    value may be a lucky one. Where a decision hangs on one of the four, draw several times.
     Shapes: pictures (M, 1, 28, 28), (H, 1, 28, 28), (N, 1, 28, 28) in [0, 1]
     Raises: ValueError on wrong shapes or ranges, or fewer real or training pictures than samples.
     """
