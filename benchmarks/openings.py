@@ -1,6 +1,6 @@
 r"""Makes data/openings: what first pictures show of trainings that come later in their notebooks.
 
-    python -m benchmarks.openings          # 01, 03, 04b, 09: two minutes
+    python -m benchmarks.openings          # 01, 03, 04b, 07b, 09: three minutes
     python -m benchmarks.openings 03
 
 A notebook's cells are run in order, up to the one that puts the tensors of its first picture into
@@ -21,7 +21,7 @@ from vae_course.admin.notebooks import read_notebook
 from vae_course.files import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
-CHAPTERS = ("01", "03", "04b", "09")
+CHAPTERS = ("01", "03", "04b", "07b", "09")
 
 
 def live_tensors(path: Path) -> dict[str, torch.Tensor]:

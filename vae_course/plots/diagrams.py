@@ -700,7 +700,7 @@ def edit(attribute: str = "thicker") -> Diagram:
     return diagram
 
 
-def search(latent_dim: int = 20, pixels: int = 784) -> Diagram:
+def search(latent_dim: int = 20, shape: str = "1, 28, 28") -> Diagram:
     r"""Chapter 07b: gradients look for the code that explains a picture; the encoder is idle."""
     diagram = Diagram(7.6, 2.75)
     noisy = digit() + np.random.default_rng(0).normal(0, 0.5, digit().shape)
@@ -711,7 +711,7 @@ def search(latent_dim: int = 20, pixels: int = 784) -> Diagram:
     given = diagram.image(7.1, 1.85, noisy.clip(0, 1), text="given", size=0.75)
     diagram.loss(0.95, 0.35, "½ ‖z‖²", width=0.9)
     diagram.arrow(code, decoder, f"(N, {latent_dim})")
-    diagram.arrow(decoder, drawn, f"(N, {pixels})")
+    diagram.arrow(decoder, drawn, f"(N, {shape})")
     diagram.arrow(drawn, loss)
     diagram.arrow(given, loss)
     diagram.arrow((0.54, 1.45), (0.54, 0.55))
