@@ -1,6 +1,6 @@
 r"""What two threads cost while another program wants a core: a training step, by how threads wait.
 
-    python -m benchmarks.waiting              # about two minutes; measure on a quiet machine
+    python -m benchmarks.waiting              # about five minutes; measure on a quiet machine
     python -m benchmarks.waiting --rounds 1
 
 The threads that share an operation meet at its end. By default the first to arrive turns in a
@@ -26,8 +26,10 @@ from benchmarks.machine import cores
 SETTINGS = {
     "one thread": {"OMP_NUM_THREADS": "1"},
     "two threads, as they come": {"OMP_NUM_THREADS": "2"},
+    "two threads, 1,000 turns": {"OMP_NUM_THREADS": "2", "GOMP_SPINCOUNT": "1000"},
     "two threads, passive": {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
 }
+BESIDE = (0, 1, 2)  # programs that never wait, each on a core of its own if it can
 STEPS = 12  # of each network in one process; the median counts
 
 
@@ -75,23 +77,25 @@ def main(arguments: list[str] | None = None) -> None:
     if options.steps:
         print(json.dumps(steps()))
         return
-    found: dict[tuple[str, str, str], list[float]] = {}
+    found: dict[tuple[str, int, str], list[float]] = {}
     for _ in range(options.rounds):
-        for beside in ("alone", "beside a busy program"):
-            other = None
-            if beside != "alone":
-                other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for beside in BESIDE:
+            busy = [sys.executable, "-c", "while True: pass"]
+            others = [subprocess.Popen(busy) for _ in range(beside)]
             try:
                 for name, setting in SETTINGS.items():
                     for network, milliseconds in alone(setting).items():
                         found.setdefault((network, beside, name), []).append(milliseconds)
             finally:
-                if other is not None:
+                for other in others:
                     other.kill()
                     other.wait()
     print(f"milliseconds a training step, median of {options.rounds} rounds, {cores()}")
-    for (network, beside, name), each in sorted(found.items(), key=lambda item: item[0][:2]):
-        print(f"{network:24s} {beside:22s} {name:26s} {statistics.median(each):8.1f}")
+    print(f"{'beside so many busy programs:':52s}" + "".join(f"{n:9d}" for n in BESIDE))
+    for network in dict.fromkeys(key[0] for key in found):
+        for name in SETTINGS:
+            each = [statistics.median(found[network, beside, name]) for beside in BESIDE]
+            print(f"{network:25s} {name:26s}" + "".join(f"{ms:9.1f}" for ms in each))
 
 
 if __name__ == "__main__":
