@@ -11,6 +11,6 @@ RUN pip install --no-cache-dir uv \
     && chown -R jovyan /home/jovyan/notebooks
 USER jovyan
 WORKDIR /home/jovyan
-ENV OMP_WAIT_POLICY=passive
+ENV GOMP_SPINCOUNT=3000
 EXPOSE 8888
 CMD ["jupyter", "lab", "--ip=0.0.0.0", "--no-browser"]

@@ -67,7 +67,7 @@ class Store:
             return
         print(f"{name} …", flush=True)
         threads = os.environ.get("OMP_NUM_THREADS", "as many as cores")
-        threads += f", waiting {os.environ.get('OMP_WAIT_POLICY', 'as it comes')}"
+        threads += f", spin count {os.environ.get('GOMP_SPINCOUNT', 'as it comes')}"
         row = how() | {"machine": cores(), "threads": threads, "measured": time.strftime("%F %R")}
         self.rows[name] = row
         write_whole(self.path, json.dumps(self.rows, indent=1, ensure_ascii=False).encode())
@@ -237,7 +237,7 @@ def _met(value: bool) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `vae-course start` does
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `vae-course start` does
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         epilog="example: python -m benchmarks.cost notebooks --names 03 04",

@@ -6,7 +6,8 @@ r"""What two threads cost while another program wants a core: a training step, b
 The threads that share an operation meet at its end. By default the first to arrive turns in a
 circle until the last is there, which costs nothing as long as each has a core to itself. When
 another program takes one (a browser, a second notebook), the thread that turns keeps the core from
-the one that is late. OMP_WAIT_POLICY=passive lets it sleep instead; `vae-course` sets it.
+the one that is late. OMP_WAIT_POLICY=passive lets it sleep at once, GOMP_SPINCOUNT=3000 after 3,000
+turns; `vae-course` sets the latter.
 
 Each line is measured in a process of its own, in turn with the others: medians over the rounds.
 """
@@ -26,11 +27,11 @@ from benchmarks.machine import cores
 SETTINGS = {
     "one thread": {"OMP_NUM_THREADS": "1"},
     "two threads, as they come": {"OMP_NUM_THREADS": "2"},
-    "two threads, 1,000 turns": {"OMP_NUM_THREADS": "2", "GOMP_SPINCOUNT": "1000"},
+    "two threads, 3,000 turns": {"OMP_NUM_THREADS": "2", "GOMP_SPINCOUNT": "3000"},
     "two threads, passive": {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
 }
 BESIDE = (0, 1, 2)  # programs that never wait, each on a core of its own if it can
-STEPS = 12  # of each network in one process; the median counts
+SECONDS = 3.0  # of each network in one process; steps stall now and then, so their mean counts
 
 
 def steps() -> dict[str, float]:
@@ -47,15 +48,16 @@ def steps() -> dict[str, float]:
         ("convolutional, batch 32", VAE.conv(16), 32),
     ):
         optimizer = torch.optim.Adam(model.parameters(), fused=True)
-        seconds = []
-        for _ in range(STEPS + 2):
-            start = time.perf_counter()
+        start, count = time.perf_counter(), -2  # the first two set things up
+        while count < 1 or time.perf_counter() - start < SECONDS:
             loss = sum(model.elbo_terms(images[:size])).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            seconds.append(time.perf_counter() - start)
-        found[name] = 1e3 * statistics.median(seconds[2:])  # the first two set things up
+            count += 1
+            if count == 0:
+                start = time.perf_counter()
+        found[name] = 1e3 * (time.perf_counter() - start) / count
     return found
 
 
@@ -81,7 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
     for _ in range(options.rounds):
         for beside in BESIDE:
             busy = [sys.executable, "-c", "while True: pass"]
-            others = [subprocess.Popen(busy) for _ in range(beside)]
+            others = [subprocess.Popen(busy, start_new_session=True) for _ in range(beside)]
             try:
                 for name, setting in SETTINGS.items():
                     for network, milliseconds in alone(setting).items():

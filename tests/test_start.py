@@ -114,8 +114,8 @@ def test_the_command(tmp_path, capsys):
     assert "copied" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("own", [None, "active"])
-def test_jupyterlab_s_threads_wait_asleep_unless_the_student_says_otherwise(
+@pytest.mark.parametrize("own", [None, "7"])
+def test_jupyterlab_s_threads_soon_sleep_while_they_wait_unless_the_student_says_otherwise(
     tmp_path, monkeypatch, own
 ):
     seen = {}
@@ -124,14 +124,14 @@ def test_jupyterlab_s_threads_wait_asleep_unless_the_student_says_otherwise(
         seen.update(options.get("env") or os.environ)
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setenv("OMP_WAIT_POLICY", "kept by monkeypatch")  # so that it is put back
-    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "kept by monkeypatch")  # so that it is put back
+    monkeypatch.delenv("GOMP_SPINCOUNT")
     if own:
-        monkeypatch.setenv("OMP_WAIT_POLICY", own)
+        monkeypatch.setenv("GOMP_SPINCOUNT", own)
     monkeypatch.setattr(start, "_has_lab", lambda: True)
     monkeypatch.setattr(start.subprocess, "run", lab)
     assert cli.main(["start", str(tmp_path / "work")]) == 0
-    assert seen["OMP_WAIT_POLICY"] == (own or "passive")
+    assert seen["GOMP_SPINCOUNT"] == (own or "3000")
 
 
 def test_a_folder_that_cannot_be_made(tmp_path, capsys):

@@ -303,9 +303,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a Windows console or pipe may not know "…"
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    # Read when torch is loaded, here or in a kernel started from here. Two threads that wait in a
-    # circle take each other's core as soon as another program wants one (benchmarks.waiting).
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Read when torch is loaded, here or in a kernel started from here. Threads that
+    # wait for each other turn in a circle; soon asleep, they leave the core to whoever is late.
+    # Only libgomp (Linux) knows it; 3,000 turns: benchmarks.waiting.
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     argv = sys.argv[1:] if argv is None else argv
     parser = _parser(next((word for word in argv if not word.startswith("-")), ""))
     arguments, arguments.rest = parser.parse_known_args(argv)
