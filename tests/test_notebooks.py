@@ -42,6 +42,18 @@ def test_stored_task_of_a_challenge_is_the_one_that_is_set(path, capsys):
             assert "".join(output["text"] for output in cell.outputs) == capsys.readouterr().out
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_challenge_stands_under_its_heading(path):
+    text = ""
+    for cell in read_notebook(path)["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            text += source
+        elif CHALLENGE.search(source):
+            last = re.findall(r"^## (.*)", text, flags=re.MULTILINE)[-1]
+            assert re.fullmatch(r"Challenge · .+ \(.*\d+ minutes\)", last), last
+
+
 def test_there_are_notebooks():
     assert (FOLDER / "01_autoencoders.ipynb") in NOTEBOOKS
     assert find_notebooks(folder=FOLDER) == NOTEBOOKS
