@@ -1,6 +1,6 @@
 r"""What two threads cost while another program wants a core: a training step, by how threads wait.
 
-    python -m benchmarks.waiting              # about five minutes; measure on a quiet machine
+    python -m benchmarks.waiting              # about seven minutes; measure on a quiet machine
     python -m benchmarks.waiting --rounds 1
 
 The threads that share an operation meet at its end. By default the first to arrive turns in a
