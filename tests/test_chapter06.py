@@ -724,16 +724,14 @@ def test_notebook_s_wasserstein_distance_is_the_way_of_the_mass():
     assert moved == pytest.approx(2 - spread, abs=1e-3)
 
 
-def test_notebook_s_leads_are_clear_with_one_sign_on_both_sets_and_beyond_the_spread():
-    own = definitions(NOTEBOOK, "leads", "WINS_IF_HIGH")
-    second = torch.zeros(8, 6)
-    first = torch.ones(8, 6)  # distance comes second: the second's is lower, so it leads
-    first[:4, 2] = -1  # one set says so, the other says no
-    first[4:, 3] = torch.tensor([0.1, 0.1, 0.1, 3.7])  # the same mean, from one draw
-    means, clear = own.leads(first, second)
-    wanted = [[1.0, -1, -1, 1, 1, 1], [1, -1, 1, 1, 1, 1]]
-    torch.testing.assert_close(means, torch.tensor(wanted))
-    assert clear.tolist() == [True, True, False, False, True, True]
+def test_notebook_s_two_are_apart_where_no_mark_reaches_among_the_other_s():
+    own = definitions(NOTEBOOK, "apart")
+    rows = {
+        "first": torch.tensor([[3.0, 0.0, 3.0, 1.0], [2.0, 1.0, 0.0, 2.0]]),
+        "second": torch.tensor([[1.0, 2.0, 1.0, 2.0], [0.0, 3.0, 2.0, 3.0]]),
+    }
+    assert own.apart(rows, "first", "second") == [1, -1, 0, 0], "a touch is no gap"
+    assert own.apart(rows, "second", "first") == [-1, 1, 0, 0]
 
 
 # ------------------------------------------------------------- the notebook's own exercise
