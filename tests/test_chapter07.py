@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks import siblings
 from check_tools import assert_both_named, assert_helped, assert_passes, flat
 from notebook_code import FOLDER, definitions
 from vae_course import checks, data, latent, losses, metrics, pretrained, widgets
@@ -728,10 +729,14 @@ def test_companion_s_psnr():
 def folded_search():
     """The folded solution of 07b's own exercise, which a linear decoder judges."""
     cells = read_notebook(FOLDER / f"{COMPANION}.ipynb")["cells"]
-    (folded,) = (c["source"] for c in cells if c["source"].startswith("<details><summary>Solution"))
-    own = {"torch": torch}
-    exec(folded.split("```python\n")[1].split("```")[0], own)
-    return own["search_code"]
+    return folded(cells, "search_code", torch=torch)
+
+
+def folded(cells, name, **known):
+    """The function that a folded solution of the notebook defines."""
+    (text,) = (c["source"] for c in cells if f"```python\ndef {name}(" in c["source"])
+    exec(text.split("```python\n")[1].split("```")[0], known)
+    return known[name]
 
 
 def told_by_the_companion(search_code, capsys):
@@ -776,6 +781,64 @@ def searching(loss, *, rate=0.1, zero=True, start=torch.zeros, finish=torch.Tens
 def test_companion_s_judge_finds_wrong_searches(wrong, told, capsys):
     said, goes_on = told_by_the_companion(wrong, capsys)
     assert told in said and goes_on is latent.search_code
+
+
+def told_of_seen_nll(seen_nll, capsys):
+    """What 07b's judge of the likelihood says, and the function that goes on."""
+    cells = read_notebook(FOLDER / f"{COMPANION}.ipynb")["cells"]
+    (judge,) = (c["source"] for c in cells if c["source"].startswith("def course_nll"))
+    seen = torch.ones(1, 1, 28, 28)
+    seen[..., 14:, :] = 0
+    known = {"torch": torch, "SEED": 0, "seen": seen, "seen_nll": seen_nll}
+    exec(judge, known)
+    return capsys.readouterr().out.strip(), known["seen_nll"], known["course_nll"]
+
+
+def test_companion_s_folded_likelihood_passes_its_judge(capsys):
+    cells = read_notebook(FOLDER / f"{COMPANION}.ipynb")["cells"]
+    own = folded(cells, "seen_nll")
+    said, goes_on, _ = told_of_seen_nll(own, capsys)
+    assert said == "seen_nll: right" and goes_on is own
+
+
+def squares(given, image, seen):
+    return ((given - image) * seen).square().flatten(1)
+
+
+@pytest.mark.parametrize("wrong, told", [
+    (lambda given, image, seen, std: None, "not attempted yet"),
+    (lambda *g: squares(*g[:3]).sum() / (2 * g[3] ** 2), "shape (), expected (3,)"),
+    (lambda given, image, seen, std: squares(given, image, 1).sum(1) / (2 * std**2), "hidden"),
+    (lambda *g: squares(*g[:3]).sum(1) / g[3] ** 2, "½ is missing"),
+    (lambda *g: squares(*g[:3]).sum(1) / (2 * g[3]), "σ is to be squared"),
+    (lambda *g: squares(*g[:3]).mean(1) / (2 * g[3] ** 2), "averaged"),
+    (lambda *g: -squares(*g[:3]).sum(1) / (2 * g[3] ** 2), "is right"),
+])  # fmt: skip
+def test_companion_s_judge_names_the_slip_in_a_likelihood(wrong, told, capsys):
+    said, goes_on, course = told_of_seen_nll(wrong, capsys)
+    assert told in said and goes_on is course
+
+
+def test_companion_s_filler_was_taught_the_holes_and_the_input_that_it_gets_there():
+    own = definitions(COMPANION, "visible")
+    image, seen = torch.rand(5, 1, 28, 28), siblings.halves(5)
+    torch.testing.assert_close(own.visible(image, seen), siblings.visible(image, seen))
+    torch.manual_seed(0)
+    kinds = {tuple(mask.flatten().tolist()) for mask in siblings.halves(60)}
+    assert len(kinds) == 4 and all(sum(kind) == 392 for kind in kinds)
+    upper = torch.zeros(28, 28)
+    upper[:14] = 1
+    wanted = {tuple(m.flatten().tolist()) for m in (upper, 1 - upper, upper.T, 1 - upper.T)}
+    assert kinds == wanted
+
+
+@pytest.mark.parametrize("name", siblings.SIBLINGS)
+def test_siblings_score_what_their_cards_say(name):
+    build, *_ = siblings.SIBLINGS[name]
+    model, card = pretrained.load(f"{name}-conv-4000", build())
+    error, what = siblings.test_error(name, model, data.load_images("mnist-5k").test_images)
+    assert error == pytest.approx(card["measured"]["mse"], rel=0.03)
+    assert what in card["measured"]["how"]
 
 
 @pytest.mark.parametrize("frozen", [True, False])
