@@ -48,7 +48,7 @@ def test_a_challenge_stands_under_its_heading(path):
     for cell in read_notebook(path)["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            text += source
+            text += source + "\n"
         elif CHALLENGE.search(source):
             last = re.findall(r"^## (.*)", text, flags=re.MULTILINE)[-1]
             assert re.fullmatch(r"Challenge · .+ \(.*\d+ minutes\)", last), last
