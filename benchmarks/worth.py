@@ -67,7 +67,7 @@ def measured(weights: dict[str, Path | str]) -> dict[str, float]:
     found["bits saved"] = scope["each_cost"]["twin"] - scope["each_cost"]["VAE"]
     ahead = (scope["accuracy"]["VAE"] - scope["accuracy"]["twin"]).mean(dim=1)
     for labels, points in zip(scope["label_counts"], ahead.tolist(), strict=True):
-        found[f"{labels} labels a class, points"] = points
+        found[f"labels, {labels} a class, points"] = points
     return found
 
 
