@@ -1,6 +1,6 @@
 r"""What two threads cost while another program wants a core: a training step, by how threads wait.
 
-    python -m benchmarks.waiting              # about seven minutes; measure on a quiet machine
+    python -m benchmarks.waiting              # about eight minutes; measure on a quiet machine
     python -m benchmarks.waiting --rounds 1
 
 The threads that share an operation meet at its end. By default the first to arrive turns in a
@@ -28,29 +28,42 @@ SETTINGS = {
     "one thread": {"OMP_NUM_THREADS": "1"},
     "two threads, as they come": {"OMP_NUM_THREADS": "2"},
     "two threads, 3,000 turns": {"OMP_NUM_THREADS": "2", "GOMP_SPINCOUNT": "3000"},
+    "two threads, 100,000 turns": {"OMP_NUM_THREADS": "2", "GOMP_SPINCOUNT": "100000"},
     "two threads, passive": {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
 }
-BESIDE = (0, 1, 2)  # programs that never wait, each on a core of its own if it can
+BESIDE = (0, 1)  # programs that never wait, each on a core of its own if it can
 SECONDS = 3.0  # of each network in one process; steps stall now and then, so their mean counts
 
 
 def steps() -> dict[str, float]:
-    r"""Milliseconds of one training step of a dense and of a convolutional VAE, in this process."""
+    r"""Milliseconds of one training step of two VAEs and of a small GPT, in this process."""
     import torch
+    from torch.nn import functional
 
     from vae_course import data
+    from vae_course.gpt import CharGPT
     from vae_course.models import VAE
 
     images = data.load_images("mnist-5k").train_images
+    dense, conv = VAE.dense(20, hidden=400), VAE.conv(16)
+    gpt = CharGPT(65, block_size=64, layers=3, heads=4, width=64)  # that of notebook 08
+    text = torch.randint(65, (32, 65))
+
+    def gpt_loss():
+        logits = gpt(text[:, :-1])
+        return functional.cross_entropy(logits.flatten(0, 1), text[:, 1:].flatten())
+
+    networks = {
+        "784-400-20, batch 128": (dense, lambda: sum(dense.elbo_terms(images[:128])).mean()),
+        "convolutional, batch 32": (conv, lambda: sum(conv.elbo_terms(images[:32])).mean()),
+        "small GPT, 32 windows": (gpt, gpt_loss),
+    }
     found = {}
-    for name, model, size in (
-        ("784-400-20, batch 128", VAE.dense(20, hidden=400), 128),
-        ("convolutional, batch 32", VAE.conv(16), 32),
-    ):
+    for name, (model, loss_of) in networks.items():
         optimizer = torch.optim.Adam(model.parameters(), fused=True)
         start, count = time.perf_counter(), -2  # the first two set things up
         while count < 1 or time.perf_counter() - start < SECONDS:
-            loss = sum(model.elbo_terms(images[:size])).mean()
+            loss = loss_of()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
