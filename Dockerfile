@@ -11,6 +11,6 @@ RUN pip install --no-cache-dir uv \
     && chown -R jovyan /home/jovyan/notebooks
 USER jovyan
 WORKDIR /home/jovyan
-ENV GOMP_SPINCOUNT=3000
+ENV GOMP_SPINCOUNT=30000
 EXPOSE 8888
 CMD ["jupyter", "lab", "--ip=0.0.0.0", "--no-browser"]

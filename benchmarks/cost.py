@@ -237,7 +237,7 @@ def _met(value: bool) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `vae-course start` does
+    os.environ.setdefault("GOMP_SPINCOUNT", "30000")  # as `vae-course start` does
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         epilog="example: python -m benchmarks.cost notebooks --names 03 04",

@@ -131,7 +131,7 @@ def test_jupyterlab_s_threads_soon_sleep_while_they_wait_unless_the_student_says
     monkeypatch.setattr(start, "_has_lab", lambda: True)
     monkeypatch.setattr(start.subprocess, "run", lab)
     assert cli.main(["start", str(tmp_path / "work")]) == 0
-    assert seen["GOMP_SPINCOUNT"] == (own or "3000")
+    assert seen["GOMP_SPINCOUNT"] == (own or "30000")
 
 
 def test_a_folder_that_cannot_be_made(tmp_path, capsys):

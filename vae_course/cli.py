@@ -305,8 +305,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     # Read when torch is loaded, here or in a kernel started from here. Threads that
     # wait for each other turn in a circle; soon asleep, they leave the core to whoever is late.
-    # Only libgomp (Linux) knows it; 3,000 turns: benchmarks.waiting.
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    # Only libgomp (Linux) knows it; 30,000 turns: benchmarks.waiting.
+    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     argv = sys.argv[1:] if argv is None else argv
     parser = _parser(next((word for word in argv if not word.startswith("-")), ""))
     arguments, arguments.rest = parser.parse_known_args(argv)

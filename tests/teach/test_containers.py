@@ -44,8 +44,8 @@ def test_threads_that_wait_soon_sleep_in_both():
     said = {"PATH": os.environ["PATH"]}  # binder's start gets the command that it shall run
     start = [str(ROOT / ".binder" / "start"), "bash", "-c", "echo $GOMP_SPINCOUNT"]
     done = subprocess.run(start, env=said, capture_output=True, text=True, check=True)
-    assert done.stdout == "3000\n"
-    assert "ENV GOMP_SPINCOUNT=3000" in docker_lines()
+    assert done.stdout == "30000\n"
+    assert "ENV GOMP_SPINCOUNT=30000" in docker_lines()
 
 
 def test_the_image_is_made_of_what_there_is():
