@@ -112,7 +112,7 @@ def train(name: str, folder: Path, epochs: int | None = None, seed: int = 0) -> 
               "training_images": len(digits.train_images), "test_images": len(digits.test_images)},
         protocol={"dataset": "mnist-5k", "seed": seed, "batch_size": 128, "loss": loss.__name__,
                   "stages": [[epochs or passes, rate] for passes, rate in stages]},
-        commands=[f"python -m benchmarks.siblings {name} --out FOLDER"],
+        commands=[f"python -m benchmarks.siblings {name} --seed {seed} --out FOLDER"],
         measured={"mse": round(error, 5), "how": f"all 1,000 of the test set, {what}",
                   "seconds": seconds, "threads": torch.get_num_threads()},
     )  # fmt: skip
