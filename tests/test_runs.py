@@ -250,9 +250,9 @@ def test_two_processes_train_with_the_same_effective_batch(finished, tmp_path):
 # ------------------------------------------------------------------------- the objective
 
 
-def objective(samples, model="dense-vae"):
+def objective(samples, model="dense-vae", **options):
     torch.manual_seed(3)
-    settings = command.settings_from(model, samples=samples, latent_dim=4, width=5)
+    settings = command.settings_from(model, samples=samples, latent_dim=4, width=5, **options)
     vae = models.build_vae(model, latent_dim=4, width=5)
     return vae_family.Objective(vae, settings)
 
@@ -280,6 +280,52 @@ def test_the_importance_weighted_objective_is_the_bound_of_the_metrics(model):
     assert loss == pytest.approx(-bound.mean().item(), rel=0.005)
 
 
+def encoder_gradients(gradient, samples, times=60):
+    r"""Of one image 300 times over, `times` anew: (times, 2 D), by the encoder's last bias."""
+    held = objective(samples, gradient=gradient)
+    image = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    rows, bias = [], held.vae.encoder[-1].bias
+    for _ in range(times):
+        held.zero_grad()
+        held(image.expand(300, -1, -1, -1), None)["loss"].backward()
+        rows.append(bias.grad.clone())
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_the_path_alone_gives_the_same_gradient_on_average(samples):
+    usual, path = (encoder_gradients(gradient, samples) for gradient in ("usual", "path"))
+    error = ((usual.var(dim=0) + path.var(dim=0)) / len(usual)).sqrt()  # of the difference
+    apart = (usual.mean(dim=0) - path.mean(dim=0)) / error
+    assert apart.abs().max() < 4, "differences as large as their errors, no larger"
+    assert usual.mean(dim=0).norm() > 20 * error.norm(), "and not because all is noise"
+    assert not torch.allclose(usual.mean(dim=0), path.mean(dim=0), rtol=1e-4)
+
+
+def test_at_the_posterior_the_path_has_no_noise():
+    r"""Where q(z | x) = p(z | x) = p(z), the gradient by each path is 0, not on average."""
+    spread = {}
+    for gradient in ("usual", "path"):
+        held = objective(3, gradient=gradient)
+        for layer in (held.vae.encoder[-1], held.vae.decoder[0]):
+            torch.nn.init.zeros_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
+        held(torch.rand(5, 1, 28, 28), None)["loss"].backward()
+        spread[gradient] = held.vae.encoder[-1].bias.grad.abs().max()
+    assert spread["path"] < 1e-6 < 0.01 < spread["usual"]
+
+
+@pytest.mark.parametrize("samples", [1, 4])
+def test_the_decoder_learns_the_same_by_path(samples):
+    grads = []
+    for gradient in ("usual", "path"):
+        held = objective(samples, gradient=gradient)
+        torch.manual_seed(2)
+        held(torch.rand(5, 1, 28, 28), None)["loss"].backward()
+        grads.append(held.vae.decoder[0].weight.grad)
+    assert torch.allclose(*grads, atol=1e-6)
+
+
 # ------------------------------------------------------------------------- bad arguments
 
 
@@ -305,6 +351,7 @@ def refused(code_of):
     (["--likelihood", "cauchy"], "there is no likelihood 'cauchy'"),
     (["--device", "mps"], "torch finds none here"),
     (["--start", "vae-conv"], "other layers than this model"),
+    (["--model", "two-level-vae", "--gradient", "path"], "by the usual gradient"),
 ])  # fmt: skip
 def test_bad_arguments_get_one_line_and_exit_code_2(options, words, tmp_path, capsys):
     code = refused(lambda: train(tmp_path / "run", *options))

@@ -32,6 +32,10 @@ class Settings:
     seed: int = setting(0, "of every random number")
     epochs: int = setting(200, "passes; over pictures of your own, what makes 3,000 steps")
     samples: int = setting(1, "K: 1 trains the ELBO, more the importance-weighted bound")
+    gradient: str = setting(
+        "usual", "of the bound; path: the encoder hears its draws alone (Tucker et al. 2019)",
+        choices=("usual", "path"),
+    )
     start: str = setting("", "weights to begin with: a model that ships, or model.safetensors")
     latent_dim: int = setting(20, "dimensions of z")
     upper_dim: int = setting(16, "dimensions of the upper z of two-level-vae")
@@ -49,6 +53,8 @@ class Settings:
     def __post_init__(self):
         if self.model == "paper-vae" and (self.latent_dim, self.width) != (50, 200):
             raise ValueError("paper-vae is 784-200-200-50: leave out --latent-dim and --width")
+        if self.model == "two-level-vae" and self.gradient != "usual":
+            raise ValueError("two-level-vae is trained by the usual gradient: leave out --gradient")
 
 
 STEPS = 3000  # of training on data of one's own, unless their epochs are given
@@ -83,6 +89,7 @@ class Objective(nn.Module):
         super().__init__()
         self.vae, self.samples = vae, settings.samples
         self.half, self.binarized = settings.precision == "bfloat16", settings.binarized
+        self.by_path = settings.gradient == "path"
 
     def forward(self, image: Tensor, label: Tensor) -> dict[str, Tensor]:
         r"""Batch averages in nats: image (B, 1, 28, 28), label (B,) → loss, reconstruction, kl."""
@@ -92,7 +99,7 @@ class Objective(nn.Module):
             return self._two_levels(image)
         given = [label] if isinstance(self.vae, ConditionalVAE) else []
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.half):
-            mean, log_var = self.vae.encode(image)  # (B, D)
+            mean, log_var = (part.float() for part in self.vae.encode(image))  # (B, D)
         wide_mean, wide_log_var = (part.expand(count, *part.shape) for part in (mean, log_var))
         latent = self.vae.sampling(wide_mean, wide_log_var)  # (K, B, D)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.half):
@@ -102,13 +109,17 @@ class Objective(nn.Module):
         repeated = image.repeat(count, *[1] * (image.dim() - 1))
         nll = self.vae.likelihood.nll(output.float(), repeated).view(count, -1)  # (K, B)
         kl = losses.gaussian_kl(mean, log_var)  # (B,)
-        if count == 1:
+        if count == 1 and not self.by_path:
             loss = nll[0] + kl  # −ELBO, with the KL in closed form
         else:
             zero = torch.zeros_like(wide_mean)
             prior = losses.gaussian_log_prob(latent, zero, zero)
-            posterior = losses.gaussian_log_prob(latent, wide_mean, wide_log_var)
-            loss = -losses.iwae_bound(prior - posterior - nll)  # (B,)
+            held = self.by_path and torch.is_grad_enabled()
+            q = [part.detach() if held else part for part in (wide_mean, wide_log_var)]
+            log_weights = prior - losses.gaussian_log_prob(latent, *q) - nll  # (K, B)
+            loss = -losses.iwae_bound(log_weights)  # (B,)
+            if held:
+                hear_the_path(latent, log_weights)
         return {"loss": loss.mean(), "reconstruction": nll.mean(), "kl": kl.mean()}
 
     def _two_levels(self, image: Tensor) -> dict[str, Tensor]:
@@ -119,6 +130,20 @@ class Objective(nn.Module):
             "loss": (nll + lower + upper).mean(), "reconstruction": nll.mean(),
             "kl": (lower + upper).mean(), "kl_upper": upper.mean(),
         }  # fmt: skip
+
+
+def hear_the_path(latent: Tensor, log_weights: Tensor) -> None:
+    r"""Let the gradient of an importance-weighted bound reach the encoder by the draws alone.
+
+    The density q(z | x) in `log_weights` holds its parameters still. What is left out has the mean
+    0 if what comes back through each draw is multiplied by its weight once more; it is noise, and
+    all of the noise once q(z | x) is the posterior. With one draw there is nothing to multiply.
+
+    Shapes: latent (K, B, D), which requires a gradient; log_weights (K, B)
+    Source: Tucker et al. 2019, equation 10; with one draw Roeder et al. 2017.
+    """
+    weights = log_weights.detach().softmax(dim=0).unsqueeze(-1)  # (K, B, 1)
+    latent.register_hook(lambda gradient: weights * gradient)
 
 
 class Task:
