@@ -200,7 +200,7 @@ def stubborn(release, outside):
     return add_code(solved(release, "stubborn"), loop + "    except BaseException:\n        pass")
 
 
-@student(NOTHING, "Python ended", quick=True)
+@student(NOTHING, "Python ended")
 def exits(release, outside):
     return add_code(solved(release, "exits"), "import os\nos._exit(0)")
 
@@ -352,7 +352,7 @@ class Yes(torch.Tensor):
                 "    return mean.sum(1).as_subclass(Yes)")  # fmt: skip
 
 
-@student(ALL | {"test-answers": 0}, "STUDENT = 'perfect'", quick=True)
+@student(ALL | {"test-answers": 0}, "STUDENT = 'perfect'")
 def somebody_else(release, outside):
     notebook = solved(release, "perfect")
     cell = next(c for c in notebook.cells if c.source.startswith("STUDENT"))
