@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.utils import make_grid
 
 from vae_course import clinic, data, losses, pretrained
 from vae_course.files import DataError, write_whole
@@ -29,6 +28,8 @@ _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 def grid(images: Tensor, *, columns: int = 8) -> Image.Image:
     r"""Pictures in rows. Shapes: (N, C, H, W), 1 to 4 channels, values in [0, 1]."""
+    from torchvision.utils import make_grid  # a second and more to import
+
     count, channels = len(images), images.shape[1]
     larger = max(1, round(28 * _SMALLEST / max(images.shape[2:])))
     images = images.detach().cpu().float().clamp(0, 1)
