@@ -115,7 +115,7 @@ RIGHT = [
     "name, function", RIGHT, ids=lambda value: getattr(value, "__name__", value)
 )
 def test_right_answers_written_another_way_pass(name, function):
-    assert_passes(name, function, range(3))
+    assert_passes(name, function, range(1 if function is next_row_by_row else 3))  # it is slow
 
 
 # ------------------------------------------------------------ wrong, and in no catalogue

@@ -73,11 +73,10 @@ def test_a_sick_training_is_named(name, record_property):
     assert finding.name in repr(report) and finding.title in repr(report)
 
 
-# Of those that it was not tuned on, the ones that taught it something; all with -m strangers.
+# Of those that it was not tuned on, three of the ones that taught it something; -m strangers: all.
 TAUGHT = (
     *("normalised and a sigmoid under a squared error", "a table in its own units"),
-    *("sigmoid and logits in colour", "noise from zero to one", "the kl is detached"),
-    "rows and columns of photographs exchanged",
+    "noise from zero to one",
 )
 
 
@@ -94,9 +93,8 @@ def test_a_sick_stranger_is_named(name):
     assert set(names) & {f.name for f in report.findings if f.severity >= 2}, repr(report)
 
 
-@pytest.mark.parametrize(
-    "name", always({"multivariate style"}, (*strangers.HEALTHY, *strangers.PUBLIC))
-)
+@pytest.mark.strangers
+@pytest.mark.parametrize("name", (*strangers.HEALTHY, *strangers.PUBLIC))
 def test_nothing_is_wrong_with_a_healthy_stranger(name):
     report = examined({**strangers.HEALTHY, **strangers.PUBLIC}[name]())
     assert alarms(report) == [], repr(report)

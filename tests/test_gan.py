@@ -390,7 +390,7 @@ def test_a_little_training_on_images_makes_generated_pixels_more_like_the_real_o
     real[:, :, 8:20, 8:20] = 1.0
     generator, discriminator, _, latent = players(spectral=spectral)
     before = (generator(latent) - real[:1]).square().mean().item()
-    gan.fit_gan(generator, discriminator, real.repeat(4, 1, 1, 1), epochs=30, batch_size=32,
+    gan.fit_gan(generator, discriminator, real.repeat(4, 1, 1, 1), epochs=20, batch_size=32,
                 learning_rate=2e-3)  # fmt: skip
     after = (generator(latent) - real[:1]).square().mean().item()
     assert after < 0.5 * before

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import quality
+from benchmarks import epoch, quality
 from benchmarks.quality import CHANGES, OURS, RECIPES, TARGET, Recipe, by_fit, to_target
 from vae_course import data
 
@@ -102,3 +102,20 @@ def test_a_running_average_forgets_where_it_began():
     for count in range(1, 940):
         kept = average(kept, torch.tensor(0.0), torch.tensor(count))
     assert abs(kept) < 1e-3
+
+
+def test_the_epoch_by_hand_is_the_epoch(few):
+    """One batch, so one step: the loss and Adam's step, which is the sign of each gradient."""
+    images = few[0][:50]
+    loss = {}
+    by_hand, by_autograd = (epoch.new_model("vae", 0) for _ in range(2))
+    loss["by hand"] = epoch.epoch_by_hand(by_hand, images, batch_size=50, seed=3)
+    torch.manual_seed(3)
+    image = images[torch.randperm(50)]
+    adam = torch.optim.Adam(by_autograd.parameters(), lr=epoch.LEARNING_RATE)
+    loss["by autograd"] = epoch.course_loss(by_autograd, image)
+    loss["by autograd"].backward()
+    adam.step()
+    assert loss["by hand"] == pytest.approx(loss["by autograd"].item(), rel=1e-5)
+    for mine, right in zip(by_hand.parameters(), by_autograd.parameters(), strict=True):
+        assert (mine - right).abs().quantile(0.999) < 1e-5
