@@ -36,7 +36,7 @@ def assert_passes(name, function, seeds):
         assert found.passed, found
 
 
-def assert_helped(name, wrong, words, seeds=(1, 20, 300)):
+def assert_helped(name, wrong, words, seeds=(1, 300)):
     """Not passed, not taken for a mistake of the catalogue, and told something that helps."""
     catalogue = {mistake.name for mistake in checks.exercise(name).mistakes}
     for seed in seeds:
@@ -46,7 +46,7 @@ def assert_helped(name, wrong, words, seeds=(1, 20, 300)):
         assert words in f"{found.hint} {found.example}", found
 
 
-def assert_named(name, wrong, *mistakes, seeds=(0, 2, 5)):
+def assert_named(name, wrong, *mistakes, seeds=(0, 5)):
     """Not passed, and given the hints of these mistakes of the catalogue."""
     hints = {mistake.name: mistake.hint for mistake in checks.exercise(name).mistakes}
     for seed in seeds:

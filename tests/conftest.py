@@ -16,7 +16,7 @@ SLOW = {
     "every_assignment": "grades three submissions of each assignment (ten minutes)",
     "assignments_full": "every mistake of the catalogue in a graded submission (an hour)",
     "datasets": "runs notebooks on other image sets (minutes)",
-    "many_draws": "two hundred draws of every right answer of an exercise (half an hour)",
+    "many_draws": "two hundred draws of every right answer and reference (half an hour)",
 }
 
 

@@ -108,6 +108,12 @@ def test_right_answer_passes_two_hundred_times(name, function):
     assert_passes(name, function, range(200))
 
 
+@pytest.mark.many_draws
+@pytest.mark.parametrize("exercise", checks.exercises(), ids=lambda exercise: exercise.name)
+def test_reference_passes_two_hundred_times(exercise):
+    assert_passes(exercise.name, exercise.reference, range(200))
+
+
 @pytest.mark.parametrize("exercise, mistake", CATALOGUE, ids=lambda x: x.name)
 def test_mistake_is_rejected_and_recognised(exercise, mistake):
     wrong = exercise.wrong(mistake.name)

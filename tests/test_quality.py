@@ -53,7 +53,7 @@ def test_each_recipe_adds_one_change_to_the_one_before():
 def test_what_was_tried_trains(few, name):
     if CHANGES[name].get("muon") and not hasattr(torch.optim, "Muon"):
         pytest.skip("this torch has no Muon")
-    recipe = replace(OURS, **{**CHANGES[name], "epochs": 2, "batch_size": 50})
+    recipe = replace(OURS, **{**CHANGES[name], "epochs": 2, "batch_size": 100})
     first, last = by_fit(recipe, *few, 0)
     assert last["seconds"] > first["seconds"] > 0
     assert last["loss"] < 540  # a fair coin for each pixel: 543 nats

@@ -1,4 +1,4 @@
-"""The questions with numbers of one's own: every one, for hundreds of students."""
+"""The questions with numbers of one's own: every one, for a hundred students."""
 
 import ast
 import itertools
@@ -13,7 +13,7 @@ import pytest
 from vae_course.checks import graded, questions
 
 NAMES = [question.name for question in questions.questions()]
-STUDENTS = [f"student{number}" for number in range(300)]
+STUDENTS = [f"student{number}" for number in range(100)]
 SOURCES = Path(__file__).parents[1] / "assignments" / "source"
 
 each = pytest.mark.parametrize("name", NAMES)

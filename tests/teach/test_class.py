@@ -38,7 +38,7 @@ def snapshot(*folders):
 class Graded:
     """A course folder in which a class was graded."""
 
-    def __init__(self, root, names):
+    def __init__(self, root, names, jobs=1):
         self.course, self.names = root / "course", names
         outside, source, scratch = root / "outside", root / "source", root / "tmp"
         for folder in (outside, scratch):
@@ -55,9 +55,8 @@ class Graded:
             file.write_bytes(STUDENTS[name].hand_in(release, outside))
         watched = [outside, source, *(self.course / f for f in ("source", "release", "submitted"))]
         self.before = snapshot(*watched)
-        jobs = str(min(2, os.cpu_count() or 1))
         self.printed = teach(
-            "grade", tiny.NAME, "--jobs", jobs, "--cell-seconds", "30", "--notebook-seconds",
+            "grade", tiny.NAME, "--jobs", str(jobs), "--cell-seconds", "30", "--notebook-seconds",
             "100", course=self.course, env=os.environ | {"TMPDIR": str(scratch)},
         ).stdout  # fmt: skip
         self.after = snapshot(*watched)
@@ -83,7 +82,8 @@ def few(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def everybody(tmp_path_factory):
-    graded = Graded(tmp_path_factory.mktemp("all"), list(STUDENTS))
+    jobs = min(2, os.cpu_count() or 1)
+    graded = Graded(tmp_path_factory.mktemp("all"), list(STUDENTS), jobs)
     print()
     for name, student in STUDENTS.items():
         row, earned = graded.rows[name], sum(student.deserves.values())
