@@ -186,6 +186,40 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(finished, 
     assert not torch.equal(first["decoder.0.weight"], other["decoder.0.weight"])
 
 
+# Its default precision is bfloat16.
+HALF = ["--model", "two-level-vae", "--dataset", "mnist-5k", "--width", "8", "--latent-dim", "3",
+        "--upper-dim", "2", "--epochs", "1", "--batch-size", "500", "--importance-samples", "2",
+        "--device", "cpu"]  # fmt: skip
+
+
+@pytest.mark.parametrize(("times", "given", "taken", "words"), [
+    (9.0, [], "float32", "--precision float32 is taken in place of bfloat16: on this processor a"),
+    (9.0, ["--precision", "bfloat16"], "bfloat16", "A new run with --precision float32"),
+    (9.0, ["--optimizer", "muon"], "float32", "Slow: Muon computes in bfloat16"),
+    (1.1, [], "bfloat16", ""),
+])  # fmt: skip
+def test_bfloat16_gives_way_where_it_is_slow(
+    tmp_path, monkeypatch, capsys, times, given, taken, words
+):
+    if "muon" in given and not hasattr(torch.optim, "Muon"):
+        pytest.skip("this torch has no Muon")
+    monkeypatch.setattr(command, "_times_as_long", lambda device: times)
+    assert cli.main(["train", *HALF, *given, "--out", str(tmp_path / "run")]) == 0
+    printed = capsys.readouterr().out
+    assert words in printed and ("9 times" in printed) == (times > 2)
+    card = json.loads((tmp_path / "run" / "model.json").read_text(encoding="utf-8"))
+    assert card["protocol"]["precision"] == taken
+    assert ("--precision float32" in card["commands"][0]) == (taken == "float32")
+    again = ["train", "--model", "two-level-vae", "--resume", "--out", str(tmp_path / "run")]
+    assert cli.main([*again, "--device", "cpu"]) == 0  # what was taken is kept
+    card = json.loads((tmp_path / "run" / "model.json").read_text(encoding="utf-8"))
+    assert card["protocol"]["precision"] == taken
+
+
+def test_products_are_timed_in_both_precisions():
+    assert 0.05 < command._times_as_long("cpu") < 100
+
+
 @pytest.mark.processes
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is a POSIX way to die")
 def test_a_killed_command_resumes_to_the_same_weights(finished, tmp_path):

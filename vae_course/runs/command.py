@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import get_type_hints
 
+import torch
+
 from vae_course.data import IMAGE_SETS
+from vae_course.printing import say
 from vae_course.runs import family
 from vae_course.runs.run import CHECKPOINT, Run, stored_settings
 from vae_course.training.resume import device_watched
@@ -97,6 +101,7 @@ def train(options: argparse.Namespace) -> str:
     else:
         settings = settings_from(options.model, preset=preset, **given)
     device = getattr(options, "device", None) or "auto"
+    settings = _without_slow_bfloat16(settings, given, device, resume)
     run = Run(described.Task(settings), out, device=device,
               trackers=getattr(options, "log_with", None))  # fmt: skip
     if resume:
@@ -112,6 +117,44 @@ def train(options: argparse.Namespace) -> str:
     if hasattr(run.task, "page"):
         said += f"\n{run.task.page(out, card, run.history)}: what it makes, card and clinic"
     return said
+
+
+def _without_slow_bfloat16(settings, given: dict, device: str, resume: bool) -> object:
+    r"""The settings, with float32 where bfloat16 is slow and only a default: said, and `given`."""
+    half, muon = settings.precision == "bfloat16", getattr(settings, "optimizer", "") == "muon"
+    if not (half or muon) or (times := _times_as_long(device)) < _TOO_SLOW:
+        return settings
+    slow = f"on this processor a product takes {times:.0f} times as long in bfloat16"
+    if muon:
+        say(f"Slow: Muon computes in bfloat16, and {slow}. --optimizer adam does not.")
+    if half and (resume or "precision" in given):
+        say(f"Slow: {slow}. A new run with --precision float32 would not wait for that.")
+    elif half:
+        say(f"--precision float32 is taken in place of bfloat16: {slow}.")
+        given["precision"] = "float32"
+        return dataclasses.replace(settings, precision="float32")
+    return settings
+
+
+_TOO_SLOW = 2.0  # with instructions for it, or emulated in wide registers, it is below
+
+
+def _times_as_long(device: str) -> float:
+    r"""A matrix product in bfloat16 against the same in float32; 0 on a GPU, which is not tried.
+
+    Processors without instructions for bfloat16 emulate it: 8 to 12 times in a whole training.
+    """
+    if device != "cpu" and (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        return 0.0
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        matrix, tries = torch.ones(256, 256, dtype=dtype), []
+        for _ in range(5):
+            began = time.perf_counter()
+            matrix @ matrix
+            tries.append(time.perf_counter() - began)
+        seconds[dtype] = min(tries)  # the first also prepares
+    return seconds[torch.bfloat16] / seconds[torch.float32]
 
 
 def _resumed(described: ModuleType, out: Path, model: str, preset, given: dict) -> object:
