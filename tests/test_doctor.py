@@ -362,7 +362,7 @@ class TestCommand:
         done = call(bare, cwd=tmp_path)
         assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr
         assert "Versions cannot be compared" in done.stdout and "free disk" in done.stdout
-        assert done.stdout.count("PROBLEM") == 1
+        assert done.stdout.count("PROBLEM") == 1, done.stdout
 
     def test_bad_arguments(self):
         with pytest.raises(SystemExit) as left:
