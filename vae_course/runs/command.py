@@ -136,7 +136,7 @@ def _without_slow_bfloat16(settings, given: dict, device: str, resume: bool) -> 
     return settings
 
 
-_TOO_SLOW = 2.0  # with instructions for it, or emulated in wide registers, it is below
+_TOO_SLOW = 2.0  # with instructions for it bfloat16 is the faster one
 
 
 def _times_as_long(device: str) -> float:
