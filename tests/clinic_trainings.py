@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -97,6 +98,12 @@ def through(loss):
         return loss(flat, recon, mu, logvar) if first == "x" else loss(recon, image, mu, logvar)
 
     return called
+
+
+def always(kept, names):
+    """Parameters of a test: those in `kept` always, the others with -m strangers."""
+    assert set(kept) <= set(names), set(kept) - set(names)
+    return [pytest.param(n, marks=[] if n in kept else pytest.mark.strangers) for n in names]
 
 
 HEALTHY, SICK = {}, {}

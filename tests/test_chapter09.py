@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from check_tools import assert_both_named, assert_helped, assert_passes
+from clinic_trainings import always
 from vae_course import checks, clinic, data, losses, models, widgets
 from vae_course.clinic import patients
 
@@ -136,15 +137,10 @@ def test_two_mistakes_at_once_are_both_named(name, first, second):
 admit = functools.cache(patients.admit)
 
 
-# The others with -m strangers.
-ALWAYS = {"nothing", "pixels normalised", "a sigmoid twice", "the KL counts too much", "no noise"}
-EACH = [
-    pytest.param(each, marks=[] if each in ALWAYS else pytest.mark.strangers)
-    for each in patients.ILLNESSES
-]
+SOME = {"nothing", "pixels normalised", "a sigmoid twice", "the KL counts too much", "no noise"}
 
 
-@pytest.mark.parametrize("illness", EACH)
+@pytest.mark.parametrize("illness", always(SOME, patients.ILLNESSES))
 def test_the_clinic_names_every_patient(illness):
     patient = admit(illness)
     report = patient.examine()

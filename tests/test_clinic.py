@@ -33,11 +33,6 @@ def alarms(report):
     return [finding.name for finding in report.findings if finding.severity > 1]
 
 
-def always(kept, names):
-    """Parameters: those in `kept` always, the others with -m strangers."""
-    return [pytest.param(n, marks=[] if n in kept else pytest.mark.strangers) for n in names]
-
-
 HEALTHY = {
     *("dense bernoulli", "conv bernoulli", "dense gaussian sigma per pixel", "free bits"),
     *("trained by fit", "batch norm and dropout"),
@@ -47,7 +42,7 @@ FIRST = dict(reversed([(names, name) for name, (names, _) in trainings.SICK.item
 SICK = set(FIRST.values())  # one training of each illness
 
 
-@pytest.mark.parametrize("name", always(HEALTHY, trainings.HEALTHY))
+@pytest.mark.parametrize("name", trainings.always(HEALTHY, trainings.HEALTHY))
 def test_nothing_is_wrong_with_a_healthy_training(name, record_property):
     report = report_of(name)
     record_property("findings", " ".join(report.names))
@@ -55,7 +50,7 @@ def test_nothing_is_wrong_with_a_healthy_training(name, record_property):
     assert len(report.healthy) >= 5
 
 
-@pytest.mark.parametrize("name", always(PUBLIC, trainings.PUBLIC))
+@pytest.mark.parametrize("name", trainings.always(PUBLIC, trainings.PUBLIC))
 def test_models_as_public_code_writes_them_are_recognised_and_healthy(name):
     report = report_of(name)
     assert alarms(report) == [], repr(report)
@@ -63,7 +58,7 @@ def test_models_as_public_code_writes_them_are_recognised_and_healthy(name):
     assert "draws N(mean, exp(log_var))" in " ".join(report.healthy)
 
 
-@pytest.mark.parametrize("name", always(SICK, trainings.SICK))
+@pytest.mark.parametrize("name", trainings.always(SICK, trainings.SICK))
 def test_a_sick_training_is_named(name, record_property):
     names, _ = trainings.SICK[name]
     report = report_of(name)
@@ -82,7 +77,7 @@ TAUGHT = (
 )
 
 
-@pytest.mark.parametrize("name", always(TAUGHT, strangers.SICK))
+@pytest.mark.parametrize("name", trainings.always(TAUGHT, strangers.SICK))
 def test_a_sick_stranger_is_named(name):
     missed = {
         "adam at a tenth on a deep net": "it ends in NaN, and that is what the clinic says",

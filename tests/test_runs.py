@@ -216,7 +216,7 @@ def test_bfloat16_gives_way_where_it_is_slow(
     assert card["protocol"]["precision"] == taken
 
 
-def test_products_are_timed_in_both_precisions():
+def test_a_layer_is_timed_in_both_precisions():
     assert 0.05 < command._times_as_long("cpu") < 100
 
 

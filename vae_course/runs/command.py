@@ -120,11 +120,14 @@ def train(options: argparse.Namespace) -> str:
 
 
 def _without_slow_bfloat16(settings, given: dict, device: str, resume: bool) -> object:
-    r"""The settings, with float32 where bfloat16 is slow and only a default: said, and `given`."""
+    r"""The settings; in float32 where bfloat16 is slow and was only the default.
+
+    What is changed is put into `given`, so that the card's command says it too.
+    """
     half, muon = settings.precision == "bfloat16", getattr(settings, "optimizer", "") == "muon"
     if not (half or muon) or (times := _times_as_long(device)) < _TOO_SLOW:
         return settings
-    slow = f"on this processor a product takes {times:.0f} times as long in bfloat16"
+    slow = f"on this processor a layer takes {times:.0f} times as long in bfloat16"
     if muon:
         say(f"Slow: Muon computes in bfloat16, and {slow}. --optimizer adam does not.")
     if half and (resume or "precision" in given):
@@ -140,21 +143,24 @@ _TOO_SLOW = 2.0  # with instructions for it bfloat16 is the faster one
 
 
 def _times_as_long(device: str) -> float:
-    r"""A matrix product in bfloat16 against the same in float32; 0 on a GPU, which is not tried.
+    r"""A layer there and back in bfloat16 against float32; 0 on a GPU, which is not tried.
 
-    Processors without instructions for bfloat16 emulate it: 8 to 12 times in a whole training.
+    Processors without instructions for bfloat16 emulate it: a whole training took 8 to 12 times.
     """
     if device != "cpu" and (torch.cuda.is_available() or torch.backends.mps.is_available()):
         return 0.0
+    image, weight = torch.ones(128, 784), torch.ones(784, 400, requires_grad=True)
     seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        matrix, tries = torch.ones(256, 256, dtype=dtype), []
+    for half in (False, True):
+        tries = []
         for _ in range(5):
             began = time.perf_counter()
-            matrix @ matrix
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                output = image @ weight
+            output.sum().backward()
             tries.append(time.perf_counter() - began)
-        seconds[dtype] = min(tries)  # the first also prepares
-    return seconds[torch.bfloat16] / seconds[torch.float32]
+        seconds[half] = min(tries)  # the first also prepares
+    return seconds[True] / seconds[False]
 
 
 def _resumed(described: ModuleType, out: Path, model: str, preset, given: dict) -> object:
