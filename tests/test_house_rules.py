@@ -1,5 +1,6 @@
 """The rules themselves: a good notebook passes all of them, a bad one is caught by each."""
 
+import ast
 import copy
 import re
 
@@ -10,6 +11,7 @@ from house_rules import code_rules as code
 from house_rules import notation_rules as notation
 from house_rules import output_rules as output
 from house_rules import text_rules as text
+from house_rules.names import Names
 from vae_course.admin.notebooks import (
     WIDGET_VIEW,
     bootstrap_source,
@@ -162,6 +164,8 @@ BREAKS = [
     (code.setup_is_first, source(1, "import math", "SEED = 0"), "holds 'SEED = 0'"),
     (code.settings_have_comments, source(2, "  # of every random number", ""), "without a comment"),
     (code.settings_have_comments, source(6, "loss =", "# again\nSEED ="), "sets SEED again"),
+    (code.names_keep_their_meaning, source(11, "checks", "loss = 2\nchecks"), "takes loss"),
+    (code.names_keep_their_meaning, source(11, "checks", "for loss in []:\n    checks"), "gives it"),
     (code.tags_are_known, tags(7, "clam"), "'clam'"),
     (code.tags_are_known, tags(7, "raises-exception"), "raises"),
     (code.tags_are_known, source(6, "loss", "# NBVAL_IGNORE_OUTPUT\nloss"), "in a comment"),
@@ -298,6 +302,29 @@ def test_a_companion_has_looser_rules(good):
     path.touch()
     (problem,) = text.links_lead_through_the_course(Notebook(good.path, good.raw, solutions={}))
     assert "00b_halving" in problem
+
+
+@pytest.mark.parametrize(
+    ("cell", "taken", "given"),
+    [
+        ("x = x + y", {"x", "y"}, {"x"}),
+        ("x = 1\nprint(x)", set(), {"x"}),
+        ("total += step", {"total", "step"}, {"total"}),
+        ("found[name] = f(x)", {"found", "name", "f", "x"}, set()),
+        ("import math\nmath.pi", {"math"}, set()),
+        ("for x, (y, z) in pairs:\n    w = x", {"pairs"}, {"x", "y", "z", "w"}),
+        ("with open(path) as file:\n    rows = list(file)", {"path"}, {"file", "rows"}),
+        ("squares = [x * x for x in numbers]", {"numbers"}, {"squares"}),
+        ("def f(x, *rest, y=z):\n    w = x\n    return w + a + b\nb = 1", {"z", "a"}, {"f", "b"}),
+        ("class Net(Module):\n    size = WIDTH", {"Module", "WIDTH"}, {"Net"}),
+        ("f = lambda x: x + y", {"y"}, {"f"}),
+        ("if (n := count(x)) > limit:\n    print(n)", {"count", "x", "limit"}, {"n"}),
+    ],
+)
+def test_what_a_cell_takes_and_gives(cell, taken, given):
+    names = Names(ast.parse(cell))
+    assert names.taken - {"print", "open", "list"} == taken
+    assert names.given == given
 
 
 def test_symbols_of_a_formula():

@@ -16,6 +16,7 @@ RULES = (
     code_rules.prose_between_code,
     code_rules.setup_is_first,
     code_rules.settings_have_comments,
+    code_rules.names_keep_their_meaning,
     code_rules.tags_are_known,
     code_rules.claims_are_silent,
     code_rules.ignored_output_has_a_claim,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from vae_course.admin.notebooks import bootstrap_source
 
+from .names import Names
 from .notebook import Cell, Notebook
 
 RE_EXECUTE = "re-execute: vae-course notebooks run"
@@ -122,6 +123,17 @@ def settings_have_comments(notebook: Notebook) -> Iterator[str]:
             if target.id in where:
                 yield f"{cell} sets {target.id} again, after {where[target.id]}"
             where[target.id] = cell
+
+
+def names_keep_their_meaning(notebook: Notebook) -> Iterator[str]:
+    """What a cell takes from those above it no cell below gives anew: it can be run again."""
+    names = [(cell, Names(cell.tree)) for cell in notebook.code]
+    for place, (cell, own) in enumerate(names):
+        above = {name for _, each in names[:place] for name in each.given}
+        for name in sorted(own.taken & above):
+            again = [below for below, each in names[place + 1 :] if name in each.given]
+            if again:
+                yield f"{cell} takes {name} from above, and {again[0]} gives it anew; rename one"
 
 
 def tags_are_known(notebook: Notebook) -> Iterator[str]:

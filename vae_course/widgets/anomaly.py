@@ -63,7 +63,8 @@ def anomaly_explorer(
         upper, lower = figure.subfigures(2, 1)  # laid out apart: the labels below move nothing
         above, matrix = upper.subplots(1, 2, width_ratios=[1.5, 1])
         below = lower.subplots()
-        above.set(xlim=(0, 1), ylim=(0, 1), yticks=[], xlabel="score, low to high", xticks=[])
+        above.set(xlim=(0, 1), ylim=(0, 1), yticks=[], xlabel=" ", xticks=[])  # room for `scale`
+        scale = above.text(0.5, -0.04, "", ha="center", va="top")  # which score, by its name
         above.set_ylabel("share of its kind")
         looks = (
             ("normal", {"fill": True, "color": PALETTE[0], "alpha": 0.5}),
@@ -95,7 +96,7 @@ def anomaly_explorer(
             below.text(-6, (row + 0.45) * height, "", ha="right", va="center", size=9)
             for row in range(len(_ROWS))
         ]
-    live = LiveFigure(figure, [*stairs, line, counts, *texts, rows, *names])
+    live = LiveFigure(figure, [*stairs, line, scale, counts, *texts, rows, *names])
 
     def state(score: str, allowed: int):
         found = values[score]
@@ -116,6 +117,7 @@ def anomaly_explorer(
         for artist, shares in zip(stairs, heights, strict=True):
             artist.set_data(values=shares / top)
         line.set_xdata([(threshold - low) / (high - low)] * 2)
+        scale.set_text(f"{score}, low to high")
         counts.set_data(table / table.sum(axis=1, keepdims=True))
         for text, count in zip(texts, table.flat, strict=True):
             text.set_text(str(count))
