@@ -16,10 +16,16 @@ PIXELS = re.compile(r"(?<=src=\"data:image/)[^\"]+")  # long, and nothing to rea
 ANNOUNCED = re.compile(r"Interactive (?:explorer|quiz)")
 
 
-@pytest.fixture(scope="module", params=find_notebooks(), ids=lambda path: path.stem)
-def notebook(request):
+@pytest.fixture(scope="module")
+def exporter():
+    """One for all notebooks: to make it and read its templates takes longer than a page."""
     exporter = html_exporter()
     exporter.exclude_input = True  # to colour code is half of the work; nothing below reads it
+    return exporter
+
+
+@pytest.fixture(scope="module", params=find_notebooks(), ids=lambda path: path.stem)
+def notebook(request, exporter):
     html, _ = exporter.from_filename(str(request.param))
     page = BeautifulSoup(PIXELS.sub("", html), "html.parser")
     for tag in page(["style", "script"]):
