@@ -135,6 +135,15 @@ def tags(position, *names):
     return lambda raw: raw["cells"][position]["metadata"].update(tags=list(names))
 
 
+def a_name_through_two_functions(raw):
+    """A cell calls a function that calls one that reads a name; a later cell gives it anew."""
+    functions = "def first():\n    return second()\n\n\ndef second():\n    return rate\n\n\nSEED"
+    source(2, "SEED", functions)(raw)
+    source(6, "loss =", "rate = 1\nloss =")(raw)
+    source(7, "print", "first()\nprint")(raw)
+    source(11, "checks", "rate = 2\nchecks")(raw)
+
+
 def dropped_cell(position):
     return lambda raw: raw["cells"].pop(position)
 
@@ -167,6 +176,7 @@ BREAKS = [
     (code.names_keep_their_meaning, source(11, "checks", "loss = 2\nchecks"), "takes loss"),
     (code.names_keep_their_meaning, source(11, "checks", "for loss in []:\n    checks"),
      "gives it anew"),
+    (code.names_keep_their_meaning, a_name_through_two_functions, "takes rate"),
     (code.tags_are_known, tags(7, "clam"), "'clam'"),
     (code.tags_are_known, tags(7, "raises-exception"), "raises"),
     (code.tags_are_known, source(6, "loss", "# NBVAL_IGNORE_OUTPUT\nloss"), "in a comment"),

@@ -128,9 +128,16 @@ def settings_have_comments(notebook: Notebook) -> Iterator[str]:
 def names_keep_their_meaning(notebook: Notebook) -> Iterator[str]:
     """What a cell takes from those above it no cell below gives anew: it can be run again."""
     names = [(cell, Names(cell.tree)) for cell in notebook.code]
+    inside: dict[str, set[str]] = {}  # function → what it takes when it is called
     for place, (cell, own) in enumerate(names):
         above = {name for _, each in names[:place] for name in each.given}
-        for name in sorted(own.taken & above):
+        inside |= own.inside
+        taken, todo = set[str](), [*own.taken]
+        while todo:
+            if (name := todo.pop()) not in taken:
+                taken.add(name)
+                todo += inside.get(name, set()) - own.given
+        for name in sorted(taken & above):
             again = [below for below, each in names[place + 1 :] if name in each.given]
             if again:
                 yield f"{cell} takes {name} from above, and {again[0]} gives it anew; rename one"

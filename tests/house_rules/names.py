@@ -12,17 +12,17 @@ class Names(ast.NodeVisitor):
     """`taken` before the cell gave them itself, and `given`; imports are neither.
 
     Read in the order in which Python evaluates. The body of a function counts as read after the
-    cell, for it runs when somebody calls it.
+    cell, for it runs when somebody calls it; `inside` holds what each function takes.
     """
 
     def __init__(self, tree: ast.Module) -> None:
         self.taken: set[str] = set()
         self.given: set[str] = set()
-        inner: list[ast.AST] = []
-        self._later = inner
+        self.inside: dict[str, set[str]] = {}
+        self._later: list[ast.AST] = []
         for statement in tree.body:
             self.visit(statement)
-        for node in inner:
+        for node in self._later:
             self.taken |= _free(node) - self.given
 
     def visit_Name(self, node: ast.Name) -> None:
@@ -50,6 +50,7 @@ class Names(ast.NodeVisitor):
             if not isinstance(node, ast.Lambda):
                 self._in_order(*node.decorator_list)
                 self.given.add(node.name)
+                self.inside[node.name] = _free(node)
             self._later.append(node)
         elif isinstance(node, COMPREHENSIONS):
             self.taken |= _free(node) - self.given
