@@ -317,7 +317,8 @@ def bare(tmp_path):
 
 
 def call(bare, *arguments, cwd, **environment):
-    keep = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONWARNINGS")}
+    kept = ("PATH", "HOME", "USERPROFILE", "SYSTEMROOT", "TMP", "TEMP", "TMPDIR")
+    keep = {name: os.environ[name] for name in kept if name in os.environ}
     return subprocess.run(
         [str(bare.python), "-m", "vae_course", "doctor", *arguments],
         cwd=cwd, env=keep | environment | {"PYTHONUTF8": "1"}, capture_output=True, text=True,
