@@ -187,9 +187,9 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(finished, 
 
 
 # Its default precision is bfloat16.
-HALF = ["--model", "two-level-vae", "--dataset", "mnist-5k", "--width", "8", "--latent-dim", "3",
-        "--upper-dim", "2", "--epochs", "1", "--batch-size", "500", "--importance-samples", "2",
-        "--device", "cpu"]  # fmt: skip
+HALF = ["--model", "two-level-vae", "--width", "8", "--latent-dim", "3", "--upper-dim", "2",
+        "--epochs", "1", "--batch-size", "50", "--importance-samples", "2", "--device",
+        "cpu"]  # fmt: skip
 
 
 @pytest.mark.parametrize(("times", "given", "taken", "words"), [
@@ -204,6 +204,8 @@ def test_bfloat16_gives_way_where_it_is_slow(
     if "muon" in given and not hasattr(torch.optim, "Muon"):
         pytest.skip("this torch has no Muon")
     monkeypatch.setattr(command, "_times_as_long", lambda device: times)
+    np.save(tmp_path / "few.npy", np.random.default_rng(0).random((120, 28, 28), np.float32))
+    given = ["--data", str(tmp_path / "few.npy"), *given]
     assert cli.main(["train", *HALF, *given, "--out", str(tmp_path / "run")]) == 0
     printed = capsys.readouterr().out
     assert words in printed and ("9 times" in printed) == (times > 2)
