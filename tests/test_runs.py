@@ -388,11 +388,23 @@ def refused(code_of):
     (["--device", "mps"], "torch finds none here"),
     (["--start", "vae-conv"], "other layers than this model"),
     (["--model", "two-level-vae", "--gradient", "path"], "by the usual gradient"),
+    (["--model", "two-level-vae", "--likelihood", "gaussian:learned"], "no choice of --likelihood"),
+    (["--model", "conv-vae", "--layers", "2"], "no choice of --layers (dense-vae): leave it out"),
+    (["--upper-dim", "4"], "no choice of --upper-dim (two-level-vae)"),
 ])  # fmt: skip
 def test_bad_arguments_get_one_line_and_exit_code_2(options, words, tmp_path, capsys):
     code = refused(lambda: train(tmp_path / "run", *options))
     error = capsys.readouterr().err
     assert code == 2 and words in error and error.count("\n") == 1, error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_of_one_shape_refuses_other_pictures(tmp_path, capsys):
+    np.save(tmp_path / "small.npy", np.random.default_rng(0).random((120, 8, 8), np.float32))
+    options = ["--data", str(tmp_path / "small.npy"), "--out", str(tmp_path / "run")]
+    assert cli.main(["train", *HALF, *options]) == 2
+    error = capsys.readouterr().err
+    assert "two-level-vae is for pictures of shape (1, 28, 28)" in error and "conv-vae" in error
     assert not (tmp_path / "run").exists()
 
 

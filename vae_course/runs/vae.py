@@ -55,7 +55,15 @@ class Settings:
             raise ValueError("paper-vae is 784-200-200-50: leave out --latent-dim and --width")
         if self.model == "two-level-vae" and self.gradient != "usual":
             raise ValueError("two-level-vae is trained by the usual gradient: leave out --gradient")
+        for name, models in _ONLY_OF.items():
+            if self.model not in models and getattr(self, name) != getattr(type(self), name):
+                option = "--" + name.replace("_", "-")
+                which = " and ".join(models)
+                raise ValueError(f"{self.model} has no choice of {option} ({which}): leave it out")
 
+
+_PIXELS = ("conv-vae", "dense-vae", "conditional-vae")  # of any size, colour and likelihood
+_ONLY_OF = {"layers": ("dense-vae",), "upper_dim": ("two-level-vae",), "likelihood": _PIXELS}
 
 STEPS = 3000  # of training on data of one's own, unless their epochs are given
 
@@ -79,7 +87,7 @@ DEFAULTS = {
 
 # And where pictures of one's own differ: no coin tosses, and seldom tens of thousands of them.
 _PICTURES = {"likelihood": "gaussian:learned", "latent_dim": 32, "batch_size": 32, "epochs": 0}
-OWN_DEFAULTS = {model: _PICTURES for model in ("conv-vae", "dense-vae", "conditional-vae")}
+OWN_DEFAULTS = {model: _PICTURES for model in _PIXELS}
 
 
 class Objective(nn.Module):
@@ -183,6 +191,12 @@ class Task:
             raise ValueError(f"{what}: table-vae is for tables, the others for images")
         if isinstance(data, TableData):
             return made | {"likelihood": [column_likelihood(column) for column in data.columns]}
+        if settings.model not in _PIXELS and data.image_shape != IMAGE_SHAPE:
+            raise ValueError(
+                f"{settings.model} is for pictures of shape {IMAGE_SHAPE}, {settings.dataset} has "
+                f"{tuple(data.image_shape)}: take {', '.join(_PIXELS[:2])}, or load them as grey "
+                'and 28 × 28 (--size 28 --loading "channels=1")'
+            )
         more = {
             "image_shape": (data.image_shape, IMAGE_SHAPE), "layers": (settings.layers, 1),
             "upper_dim": (settings.upper_dim, 16),
