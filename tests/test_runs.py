@@ -404,7 +404,7 @@ def test_a_model_of_one_shape_refuses_other_pictures(tmp_path, capsys):
     options = ["--data", str(tmp_path / "small.npy"), "--out", str(tmp_path / "run")]
     assert cli.main(["train", *HALF, *options]) == 2
     error = capsys.readouterr().err
-    assert "two-level-vae is for pictures of shape (1, 28, 28)" in error and "conv-vae" in error
+    assert "is for images of shape (1, 28, 28), got (1, 8, 8): take conv-vae" in error
     assert not (tmp_path / "run").exists()
 
 

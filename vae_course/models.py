@@ -547,9 +547,15 @@ def build_vae(
     kind: "conv-vae", "dense-vae", "conditional-vae" (convolutional), "table-vae", "two-level-vae"
         or "paper-vae"
     width: channels of the first convolution, or hidden units; layers: hidden ones of a "dense-vae"
-    likelihood: as `losses.likelihood_of` reads it; of a table, one text a column
-    Raises: ValueError if there is no such kind.
+    likelihood: as `losses.likelihood_of` reads it; of a table, one text a column; of
+        "two-level-vae" and "paper-vae" it is Bernoulli, and the images are IMAGE_SHAPE
+    Raises: ValueError if there is no such kind, or not for such images.
     """
+    if kind in ("two-level-vae", "paper-vae") and tuple(image_shape) != IMAGE_SHAPE:
+        raise ValueError(
+            f"{kind} is for images of shape {IMAGE_SHAPE}, got {tuple(image_shape)}: take conv-vae "
+            "or dense-vae, or make the images grey and 28 × 28"
+        )
     if kind == "table-vae":
         return VAE.table(latent_dim, likelihood, hidden=width)
     about = {"image_shape": tuple(image_shape), "likelihood": likelihood_of(likelihood)}

@@ -191,12 +191,6 @@ class Task:
             raise ValueError(f"{what}: table-vae is for tables, the others for images")
         if isinstance(data, TableData):
             return made | {"likelihood": [column_likelihood(column) for column in data.columns]}
-        if settings.model not in _PIXELS and data.image_shape != IMAGE_SHAPE:
-            raise ValueError(
-                f"{settings.model} is for pictures of shape {IMAGE_SHAPE}, {settings.dataset} has "
-                f"{tuple(data.image_shape)}: take {', '.join(_PIXELS[:2])}, or load them as grey "
-                'and 28 × 28 (--size 28 --loading "channels=1")'
-            )
         more = {
             "image_shape": (data.image_shape, IMAGE_SHAPE), "layers": (settings.layers, 1),
             "upper_dim": (settings.upper_dim, 16),
