@@ -6,6 +6,7 @@ The one writer of cards is `save`, the one reader `load`: for the models that sh
 
 from __future__ import annotations
 
+import csv
 import json
 import platform
 from collections.abc import Callable, Mapping
@@ -141,6 +142,24 @@ def load_log(name: str) -> History:
     Raises: DataError if the course has no such log.
     """
     return History.from_csv(package_data(f"runs/{name}.csv"))
+
+
+def load_results(name: str) -> list[dict[str, float | str | None]]:
+    r"""A table of measured results that ships with the course, a dictionary a row.
+
+    name: such as "beta-sweep", "seeds-01-sizes"
+    What is a number there is a float, an empty place None, all else a str.
+    Raises: DataError if the course has no such table.
+    """
+    with package_data(f"runs/{name}.csv").open(newline="", encoding="utf-8") as file:
+        return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _value(text: str) -> float | str | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text
 
 
 def load_opening(chapter: str) -> dict[str, Tensor]:
