@@ -209,6 +209,28 @@ class TestGenerate:
         assert torch.equal(texts[0], texts[1]) and not torch.equal(texts[0], texts[2])
         assert texts[0].shape == (2, 22) and torch.equal(texts[0][:, :2], self.start)
 
+    @pytest.mark.parametrize("length", [1, 3, 8, 12])
+    def test_what_is_kept_of_the_past_changes_nothing(self, length):
+        """Below, at and beyond the block's eight places, against the whole context every time."""
+        model, tokens = lively(), torch.randint(11, (3, length))
+        generators = [torch.Generator().manual_seed(4) for _ in range(2)]
+        text = model.generate(tokens, 12, generator=generators[0])
+        with torch.no_grad():
+            for _ in range(12):
+                logits = model(tokens[:, -8:])[:, -1]
+                chosen = gpt.sample_next(logits, generator=generators[1])
+                tokens = torch.cat([tokens, chosen[:, None]], dim=1)
+        assert torch.equal(text, tokens)
+
+    def test_parts_that_come_one_after_the_other_give_the_logits_of_the_whole(self):
+        model, tokens = lively(), torch.randint(11, (3, 8))
+        memory, parts = [[], []], []
+        for part in tokens.split([3, 1, 4], dim=1):
+            parts.append(model(part, memory))
+        torch.testing.assert_close(torch.cat(parts, dim=1), model(tokens))
+        with pytest.raises(ValueError, match="9 tokens came, the model looks at 8 at most"):
+            model(tokens[:, :1], memory)
+
     def test_crops_to_the_block(self):
         model = lively()
         long = torch.randint(11, (1, 30))

@@ -135,10 +135,19 @@ class CausalSelfAttention(nn.Module):
         parts = self.query_key_value(x).chunk(3, dim=-1)  # three of (B, T, C)
         return tuple(part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, kept: list[Tensor] | None = None) -> Tensor:
+        r"""kept: empty at first; takes the keys and values, to be looked at by what comes next."""
         query, key, value = self.split_heads(x)  # (B, nh, T, hs) each
+        if kept:
+            key, value = (torch.cat(pair, dim=2) for pair in zip(kept, (key, value), strict=True))
+        if kept is not None:
+            kept[:] = key, value
+        length, whole = query.shape[2], key.shape[2]  # T new positions of so many
+        mask = None if length == whole else causal_mask(whole, device=x.device)[-length:]
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=mask is None
+        )
         mixed = mixed.transpose(1, 2).flatten(2)  # (B, nh, T, hs) → (B, T, C)
         return F.dropout(self.project(mixed), self.dropout, self.training)
 
@@ -162,9 +171,9 @@ class Block(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, kept: list[Tensor] | None = None) -> Tensor:
         require.shape(("B", "T", self.norm_1.normalized_shape[0]), x=x)
-        x = x + self.attention(self.norm_1(x))  # (B, T, C)
+        x = x + self.attention(self.norm_1(x), kept)  # (B, T, C)
         return x + self.feed_forward(self.norm_2(x))  # (B, T, C)
 
 
@@ -199,21 +208,29 @@ class CharGPT(nn.Module):
                 adds = name.endswith(("project.weight", "feed_forward.2.weight"))
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * layers if adds else 1))
 
-    def embed(self, tokens: Tensor) -> Tensor:
-        r"""What and where: (B, T) → (B, T, C)."""
+    def embed(self, tokens: Tensor, first: int = 0) -> Tensor:
+        r"""What and where: (B, T) → (B, T, C). first: the place of the first of them."""
         require.tokens(tokens, self.token_embedding.num_embeddings)
-        if tokens.shape[-1] > self.block_size:
+        end = first + tokens.shape[-1]
+        if end > self.block_size:
             raise ValueError(
-                f"{tokens.shape[-1]} tokens came, the model looks at {self.block_size} at most: "
+                f"{end} tokens came, the model looks at {self.block_size} at most: "
                 "crop them, tokens[:, -model.block_size:]"
             )
-        place = torch.arange(tokens.shape[-1], device=tokens.device)  # (T,)
+        place = torch.arange(first, end, device=tokens.device)  # (T,)
         return self.token_embedding(tokens) + self.position_embedding(place)  # (B, T, C)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        x = self.embed(tokens)  # (B, T, C)
-        for block in self.blocks:
-            x = block(x)  # (B, T, C)
+    def forward(self, tokens: Tensor, memory: list[list[Tensor]] | None = None) -> Tensor:
+        r"""memory: a list for each block, empty at first, in which its keys and values are kept.
+
+        With it, tokens that follow those of an earlier call come alone: the past is not computed
+        again.
+        """
+        memory = memory or [None] * len(self.blocks)
+        past = memory[0][0].shape[2] if memory[0] else 0
+        x = self.embed(tokens, past)  # (B, T, C)
+        for block, kept in zip(self.blocks, memory, strict=True):
+            x = block(x, kept)  # (B, T, C)
         return self.to_logits(self.norm(x))  # (B, T, V)
 
     @torch.no_grad()
@@ -240,11 +257,14 @@ class CharGPT(nn.Module):
         require.tokens(tokens, self.token_embedding.num_embeddings, least=1)
         training = self.training
         self.eval()
+        new, memory = tokens[:, -self.block_size :], [[] for _ in self.blocks]
         try:
             for _ in range(count):
-                logits = self(tokens[:, -self.block_size :])[:, -1]  # (B, V): what comes next
+                logits = self(new, memory)[:, -1]  # (B, V): what comes next
                 chosen = sample_next(logits, temperature, generator, top_k=top_k)  # (B,)
-                tokens = torch.cat([tokens, chosen[:, None]], dim=1)  # one longer
+                tokens, new = torch.cat([tokens, chosen[:, None]], dim=1), chosen[:, None]
+                if tokens.shape[1] > self.block_size:  # every place moves by one: all anew
+                    new, memory = tokens[:, -self.block_size :], [[] for _ in self.blocks]
         finally:
             self.train(training)
         return tokens
