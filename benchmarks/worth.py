@@ -51,7 +51,7 @@ def measured(weights: dict[str, Path | str]) -> dict[str, float]:
         if cell["cell_type"] != "code" or "claim" in cell["metadata"].get("tags", []):
             continue
         source = "".join(cell["source"])
-        if "vae-and-twin.csv" in source:
+        if TABLE.stem in source:
             break
         exec(compile(source, f"{NOTEBOOK.name} [{number}]", "exec"), scope)
         if "load_vae" in scope:

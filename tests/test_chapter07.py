@@ -823,7 +823,7 @@ def test_worth_stops_before_its_own_table_and_puts_other_weights_in(tmp_path, mo
         "decibels, hidden = drawn, {'lower half': drawn, 'diagonal half': drawn}\nread = hidden",
         "each_cost = {'twin': 48.0, 'VAE': 44.0}",
         "accuracy = {'VAE': torch.full((1, 10), 3.0), 'twin': torch.ones(1, 10)}",
-        "print('data/runs/vae-and-twin.csv')\n1 / 0",
+        "load_results('vae-and-twin')\n1 / 0",
     ]
     tags = {1: {"tags": ["claim"]}}
     notebook = {"cells": [{"cell_type": "code", "source": text, "metadata": tags.get(n, {})}
