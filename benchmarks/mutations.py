@@ -229,13 +229,13 @@ def table(answers: dict[str, str], later: Iterable[str] = ()) -> str:
 
 
 def updated(text: str, answers: dict[str, str]) -> str:
-    r"""A table with some of its rows replaced. Raises: ValueError if it lacks one of them."""
-    kept = rows_of(text)
-    if missing := answers.keys() - kept.keys():
-        raise ValueError(f"no whole run knows {sorted(missing)}: run all faults first")
+    r"""A table with some of its rows replaced; those that it lacks follow their module's last."""
+    kept = rows_of(text) | answers
+    modules = list(dict.fromkeys(key.split(" | ")[0] for key in kept))
+    kept = dict(sorted(kept.items(), key=lambda row: modules.index(row[0].split(" | ")[0])))
     _, found, before = text.partition("--update`: ")
     later = set(before.split(".\n")[0].split("; ")) if found else set()
-    return table(kept | answers, later | {key.split(" | ")[1] for key in answers})
+    return table(kept, later | {key.split(" | ")[1] for key in answers})
 
 
 def main() -> None:

@@ -70,9 +70,11 @@ def test_rows_made_anew_replace_their_own_and_are_named():
     assert list(answers) == ["losses.py | x, y", "losses.py | y", "losses.py | z"]
     assert answers["losses.py | x, y"] == "`a · test_a`" and "0 survived" in text
     assert "--update`: y; z.\n" in text and "3 were caught" in text
-    new = mutations.Fault("losses.py", "new", "a", "b")
-    with pytest.raises(ValueError, match="new"):
-        mutations.updated(text, mutations.rows({new: None}, {}))
+    other, new = (mutations.Fault(module, "new", "a", "b") for module in ("gan.py", "losses.py"))
+    for fault in (other, new):
+        text = mutations.updated(text, mutations.rows({fault: None}, {}))
+    assert list(mutations.rows_of(text))[-2:] == ["losses.py | new", "gan.py | new"]
+    assert "2 survived" in text
 
 
 def test_the_data_is_read_as_it_is_written():
