@@ -1,13 +1,13 @@
 r"""One training of a notebook, repeated over ten seeds by the notebook's own code.
 
-    python -m benchmarks.seeds             # all of them, about an hour of one core
+    python -m benchmarks.seeds             # all of them, over an hour of one core
     python -m benchmarks.seeds 01-sizes    # one, or several
 
 A notebook that holds networks against each other trains each of them once, and takes what they come
 to on ten seeds from data/runs/seeds-NAME.csv: `load_results("seeds-01-sizes")`. This command makes
 that file. It runs the notebook's cells above the one that reads it and then, for every seed, the
-function that the notebook has called itself: `measure_sizes(seed)`. So the stored numbers come from
-the code that the student sees, and the notebook holds its own against them.
+function that stands there: `measure_sizes(seed)`. So the stored numbers come from the code that the
+student sees, and the notebook holds its own against them.
 """
 
 from __future__ import annotations
