@@ -14,8 +14,6 @@ class with more than 90 %.
 """
 
 import argparse
-import csv
-import io
 import json
 import math
 import os
@@ -27,7 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from vae_course import data, losses, metrics, pretrained, training
-from vae_course.files import write_whole
+from vae_course.files import write_rows, write_whole
 from vae_course.models import VAE
 
 MAPS = {"width": 128, "layers": 2, "epochs": 40, "batch_size": 200, "learning_rate": 2e-3}
@@ -135,12 +133,7 @@ def one(part: str, latent_dim: int, beta: float, seed: int, digits, reference, f
 
 
 def write_table(part: str, rows: list[dict]) -> None:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    table = csv.DictWriter(text, names, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_whole(Path(__file__).parents[1] / f"data/runs/beta-{part}.csv", text.getvalue().encode())
+    write_rows(Path(__file__).parents[1] / f"data/runs/beta-{part}.csv", rows)
 
 
 def ship(folder: Path, row: dict, digits) -> None:

@@ -19,7 +19,6 @@ follows from the target itself, as the smallest that reaches it with every seed.
 import argparse
 import contextlib
 import csv
-import io
 import math
 import os
 import statistics
@@ -45,7 +44,7 @@ from benchmarks.epoch import (
 )
 from benchmarks.machine import cores
 from vae_course import data, losses, training
-from vae_course.files import write_whole
+from vae_course.files import write_rows
 
 TARGET = 105.4  # nats per image, −ELBO on the test digits
 REQUIRED = 6.0  # times the usual recipe
@@ -274,7 +273,7 @@ def measure(digits: data.ImageData, seeds: int) -> None:
                      "products": round(unit, 3), "machine": machine()}
                     for row in rows
                 ]  # fmt: skip
-            write(MEASURED, table)
+            write_rows(MEASURED, table)
 
 
 def counts_whole(name: str) -> bool:
@@ -292,19 +291,11 @@ def choose(digits: data.ImageData, seeds: int) -> None:
                           "seconds": round(rows[-1]["seconds"], 3),
                           "validation_loss": round(rows[-1]["loss"], 3)})  # fmt: skip
         print(table[-1], flush=True)
-        write(TRIED, table)
+        write_rows(TRIED, table)
 
 
 def machine() -> str:
     return f"{cores()}, torch {torch.__version__}".replace(",", ";")
-
-
-def write(path: Path, table: list[dict]) -> None:
-    text = io.StringIO()
-    rows = csv.DictWriter(text, list(table[0]), lineterminator="\n")
-    rows.writeheader()
-    rows.writerows(table)
-    write_whole(path, text.getvalue().encode())
 
 
 def read(path: Path) -> list[dict]:

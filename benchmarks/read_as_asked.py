@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vae_course import data, gpt, metrics, pretrained
+from vae_course.files import write_rows
 from vae_course.gpt import CharGPT
 
 OUT = Path(__file__).resolve().parent.parent / "data" / "runs" / "read-as-asked.csv"
@@ -111,10 +112,7 @@ def main() -> None:
     images = data.load_images("mnist")
     pairs = zip(images.test_images.split(PART), images.test_labels.split(PART), strict=True)
     kept["real test digits"] = row("real test digits", sum(right(*pair) for pair in pairs))
-    with OUT.open("w", encoding="utf-8", newline="\n") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(kept.values())
+    write_rows(OUT, list(kept.values()), COLUMNS)
 
 
 def row(name: str, found: int) -> dict[str, object]:

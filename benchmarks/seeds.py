@@ -13,8 +13,6 @@ student sees, and the notebook holds its own against them.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import os
 import re
@@ -24,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmarks.kernels import execute
 from vae_course.admin.notebooks import find_notebooks, read_notebook
-from vae_course.files import write_whole
+from vae_course.files import write_rows
 
 RUNS = Path(__file__).resolve().parent.parent / "data/runs"
 SEEDS = 10
@@ -73,12 +71,11 @@ def repeat(path: Path, name: str, seeds: int = SEEDS) -> list[dict]:
 
 
 def write(name: str, rows: list[dict], folder: Path = RUNS) -> Path:
-    text, path = io.StringIO(), folder / f"seeds-{name}.csv"
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    for row in rows:
-        table.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-    write_whole(path, text.getvalue().encode())
+    path = folder / f"seeds-{name}.csv"
+    six_digits = [
+        {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
+    ]
+    write_rows(path, six_digits)
     return path
 
 

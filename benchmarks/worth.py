@@ -10,8 +10,6 @@ The notebook's own cells do the measuring, with other weights in the place of th
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +19,7 @@ import matplotlib
 from benchmarks import siblings
 from vae_course import pretrained
 from vae_course.admin.notebooks import read_notebook
-from vae_course.files import write_whole
+from vae_course.files import write_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "notebooks/07b_latent_space_deeper.ipynb"
@@ -82,11 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         found = measured(trained(options.folder, seed))
         rows.append({"seed": seed} | {name: f"{value:.3f}" for name, value in found.items()})
         print(rows[-1], flush=True)
-    text = io.StringIO()
-    table = csv.DictWriter(text, rows[0], lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_whole(TABLE, text.getvalue().encode())
+    write_rows(TABLE, rows)
     return 0
 
 

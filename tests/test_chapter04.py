@@ -1,6 +1,5 @@
 r"""Chapter 04: KLs against the truth, its exercises, the explorers, the notebook's functions."""
 
-import csv
 import math
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal, kl_dive
 
 from check_tools import assert_both_named, assert_helped, assert_passes, flat, verdict
 from notebook_code import definitions
-from vae_course import checks, data, losses
+from vae_course import checks, losses, pretrained
 from vae_course.checks import draw
 from vae_course.models import VAE
 from vae_course.widgets import elbo_gap_explorer, kl_explorer
@@ -532,8 +531,8 @@ def test_badly_reduced_losses_have_the_effective_beta_they_are_said_to(name):
     ("maps", {2}, {0, 1, 4, 16}), ("sweep", {10, 20}, {0.25, 0.5, 1, 2, 4, 8, 16}),
 ])  # fmt: skip
 def test_logs_hold_three_seeds_and_add_up(part, latents, betas):
-    with open(data.package_data(f"runs/beta-{part}.csv"), encoding="utf-8") as file:
-        rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+    rows = [{k: v for k, v in row.items() if v is not None}
+            for row in pretrained.load_results(f"beta-{part}")]  # fmt: skip
     assert {row["latent_dim"] for row in rows} == latents and {r["beta"] for r in rows} == betas
     for row in rows:
         total = row["reconstruction"] + row["kl"]

@@ -1,13 +1,11 @@
 """Notebook 10: right answers in other styles pass its checks; its explorer and tables hold."""
 
-import csv
 import math
 
 import pytest
 import torch
 
 from vae_course import checks, data, pretrained, vq, widgets
-from vae_course.files import package_data
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +36,15 @@ def test_counts_that_differ_are_refused():
 
 
 def test_the_tables_that_ship_are_whole():
-    with open(package_data("runs/codebook-cures.csv"), encoding="utf-8") as file:
-        cures = list(csv.DictReader(file))
-    assert len(cures) == 20 and all(1 <= float(row["perplexity"]) <= 64 for row in cures)
-    with open(package_data("runs/codebook-sizes.csv"), encoding="utf-8") as file:
-        sizes = list(csv.DictReader(file))
+    cures = pretrained.load_results("codebook-cures")
+    assert len(cures) == 20 and all(1 <= row["perplexity"] <= 64 for row in cures)
+    sizes = pretrained.load_results("codebook-sizes")
     assert len({(row["codes"], row["seed"]) for row in sizes}) == len(sizes) == 12
     for row in sizes:  # used letters are among those there are, a letter costs at most log K
-        assert 1 <= float(row["perplexity"]) <= float(row["codes"])
-        assert 0 < float(row["nats_a_digit"]) < 49 * math.log(float(row["codes"]))
-    with open(package_data("runs/shipped-samples.csv"), encoding="utf-8") as file:
-        table = {row["model"]: row for row in csv.DictReader(file)}
-    assert all(math.isfinite(float(row["frechet_distance"])) for row in table.values())
+        assert 1 <= row["perplexity"] <= row["codes"]
+        assert 0 < row["nats_a_digit"] < 49 * math.log(row["codes"])
+    table = {row["model"]: row for row in pretrained.load_results("shipped-samples")}
+    assert all(math.isfinite(row["frechet_distance"]) for row in table.values())
     floors = {row["frechet_distance_real"] for row in table.values()}
     assert len(floors) == 1  # one protocol for all
 
@@ -58,12 +53,10 @@ def test_the_shipped_writer_is_measured_on_its_card():
     _, card = pretrained.load("vq-prior")
     found = card["measured"]
     assert found["read_as_asked"] > 0.95 and sum(found["class_counts"]) == found["samples"]
-    with open(package_data("runs/read-as-asked.csv"), encoding="utf-8") as file:
-        shares = {row["model"]: row for row in csv.DictReader(file)}
-    assert float(shares["vq-prior"]["read_as_asked"]) == found["read_as_asked"]
+    shares = {row["model"]: row for row in pretrained.load_results("read-as-asked")}
+    assert shares["vq-prior"]["read_as_asked"] == found["read_as_asked"]
     for row in shares.values():
-        share = float(row["read_as_asked"])
-        assert float(row["low"]) < share < float(row["high"]) < 1 and row["samples"] == "10000"
+        assert row["low"] < row["read_as_asked"] < row["high"] < 1 and row["samples"] == 10_000
     report = found["sample_report"]["frechet_distance"]
     assert report["value"] < 3 * report["real"]
 

@@ -1,6 +1,5 @@
 r"""The models that ship: each is whole, small, licensed, and what its card says it is."""
 
-import csv
 import json
 
 import pytest
@@ -62,8 +61,7 @@ def test_compared_models_had_equal_seconds_data_and_decoders():
 
 def test_the_tables_sharpness_is_that_of_the_shipped_weights():
     r"""One number of the table, measured again: table and weights belong together."""
-    with package_data("runs/gan-comparison-long.csv").open(newline="", encoding="utf-8") as file:
-        rows = {row["model"]: row for row in csv.DictReader(file)}
+    rows = {row["model"]: row for row in pretrained.load_results("gan-comparison-long")}
     real = metrics.sharpness(load_images().test_images).mean()
     for name in ("vae", "stable-gan"):
         load = pretrained.load_vae if name == "vae" else pretrained.load_gan
@@ -72,7 +70,7 @@ def test_the_tables_sharpness_is_that_of_the_shipped_weights():
         with torch.no_grad():
             images = model.decode(torch.randn(500, model.latent_dim))
         again = (metrics.sharpness(images).mean() / real).item()
-        assert again == pytest.approx(float(rows[name]["sharpness"]), rel=0.1)
+        assert again == pytest.approx(rows[name]["sharpness"], rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ r"""Where files live, and how they come to be there whole: never half written, n
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
 import io
@@ -12,6 +13,7 @@ import shutil
 import tempfile
 import time
 import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,6 +126,19 @@ def write_whole(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def write_rows(path: Path, rows: Sequence[Mapping], columns: Iterable[str] = ()) -> None:
+    r"""Write a CSV file, whole or not at all: `columns`, then all others that any row has.
+
+    Raises: OSError
+    """
+    names = dict.fromkeys([*columns, *(name for row in rows for name in row)])
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(names), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_whole(path, text.getvalue().encode())
 
 
 def save_checked(path: Path, array: np.ndarray) -> None:

@@ -1,12 +1,11 @@
 r"""What a training leaves behind: the losses of every epoch, to read, plot and keep."""
 
 import csv
-import io
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vae_course.files import write_whole
+from vae_course.files import write_rows
 
 
 @dataclass(repr=False)
@@ -88,13 +87,9 @@ class History:
 
         Raises: OSError if the folder cannot be written.
         """
-        text = io.StringIO()
-        writer = csv.DictWriter(text, self.columns or ["epoch"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text.getvalue().encode())
+        write_rows(path, self.rows, self.columns or ["epoch"])
         return path
 
     @classmethod
