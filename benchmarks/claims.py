@@ -151,3 +151,14 @@ def shift_first_gradients(seed: int, size: float = 1e-6) -> None:
                     weight.grad.mul_((1 + size * noise).to(weight.grad))
 
     register_optimizer_step_pre_hook(shift)
+
+
+def change_text(number: int) -> None:
+    r"""From now on "python-docs" lacks its first 5,000 · `number` characters.
+
+    Every Python brings another text: a claim must hold on all of them.
+    """
+    from vae_course.data import text
+
+    whole = text._python_docs()
+    text._python_docs = lambda: whole[5000 * number :]

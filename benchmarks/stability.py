@@ -6,8 +6,9 @@ r"""Every notebook many times over: does a claim ever fail, and how far is each 
 A round runs each notebook once, in a fresh kernel. Hash seeds differ from round to round, odd
 rounds have one thread, even rounds two. A computer gives the same result twice, so from the third
 round on the first gradient of every training is shifted by a millionth, as another processor's
-rounding would (`--plain` leaves that out). One line is stored a run: the same command goes on
-where it was stopped, and runs of a notebook whose code has changed since no longer count.
+rounding would, and Python's own text begins later, as every Python has another (`--plain` leaves
+both out). One line is stored a run: the same command goes on where it was stopped, and runs of a
+notebook whose code has changed since no longer count.
 
 A margin is the distance of a comparison from failing. It is divided by its standard deviation over
 the runs; where the sides of `abs(…)` differ in sign, that is a rough measure.
@@ -48,6 +49,7 @@ def run_once(path: Path, number: int, *, plain: bool) -> dict[str, Any]:
     before = _BEFORE.format(root=str(ROOT))
     if shifted:
         before += f"__claims__.shift_first_gradients({number})\n"
+        before += f"__claims__.change_text({number})\n"
     result = execute(
         path, before=before, after=_AFTER,
         change=lambda cell, source: instrument(source, cell)[0],

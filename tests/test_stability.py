@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from benchmarks import claims, stability
-from benchmarks.claims import Recorder, instrument, shift_first_gradients
+from benchmarks.claims import Recorder, change_text, instrument, shift_first_gradients
+from vae_course import data
 
 
 @pytest.fixture
@@ -145,6 +146,13 @@ class TestShift:
         self.step(one, weight)
         two.load_state_dict(one.state_dict())
         assert not self.step(two, weight).any()
+
+
+def test_the_text_is_another_one_in_each_round(monkeypatch):
+    whole = data.load_text()
+    monkeypatch.setattr(data.text, "_python_docs", data.text._python_docs)  # taken back
+    change_text(2)
+    assert data.load_text() == whole[10_000:]
 
 
 def notebook(path, *sources):
