@@ -57,8 +57,8 @@ def mixer_explorer(
             pictures.append(shown)
         bars.set(xlim=(-reach - 0.15, reach + 0.15), ylim=(len(kinds) - 0.4, -0.6))
         bars.set(yticks=[])
-        bars.set_xlabel("steps along the direction", fontsize=10.5)
-        bars.set_title("measured", loc="center", fontsize=11.5)
+        bars.set_xlabel("bars: steps", fontsize=10.5)
+        bars.set_title("numbers: measured", loc="center", fontsize=11.5)
         bars.grid(False)  # the numbers stand where the lines would be
         for row in range(len(kinds)):
             bars.vlines(0, row - 0.14, row + 0.14, color="#666666", linewidth=1)

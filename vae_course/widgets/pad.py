@@ -232,7 +232,7 @@ def drawing_pad(
         left.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel=names[0], ylabel=names[1])
         halo = [patheffects.withStroke(linewidth=4, foreground="white")]
         (ring,) = left.plot(
-            [0], [0], "o", ms=13, mfc="none", mec=PALETTE[1], mew=2.5, ls="none", zorder=30,
+            [0], [0], "o", ms=13, mfc="white", mec=PALETTE[1], mew=2.5, ls="none", zorder=30,
             path_effects=halo, clip_on=False,
         )  # fmt: skip
         pictures = []
