@@ -43,6 +43,7 @@ class Colab:
             "XDG_CACHE_HOME": str(work / "cache"),
             "IPYTHONDIR": str(work / "ipython"),
             "VAE_COURSE_SPEC": f"git+{repository(work).as_uri()}",
+            "OMP_NUM_THREADS": "1",  # two notebooks run at a time
         }
 
     def versions(self) -> dict[str, str]:
