@@ -1,5 +1,6 @@
 r"""Chapter 06: its exercises, right and wrong answers; the explorers; the notebook's functions."""
 
+import functools
 import math
 
 import numpy as np
@@ -741,7 +742,7 @@ def source_of(start):
 def test_notebook_s_five_numbers_are_the_report_s():
     images = data.load_images("mnist-5k", validation=1000)
     sets = {"test": images.test_images, "third": images.validation_images}
-    own = {"torch": torch, "metrics": metrics} | sets
+    own = {"torch": torch, "functools": functools, "metrics": metrics} | sets
     for start in ("test_sharpness = metrics", "def five_numbers"):
         exec(source_of(start), own)
     found = own["five_numbers"](sets["third"], own["test_features"])
