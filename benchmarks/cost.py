@@ -4,6 +4,7 @@ r"""What the whole course costs: time, memory and disk of every step, as one tab
     python -m benchmarks.cost notebooks --names 03    # a part
     python -m benchmarks.cost install tests           # the long ones, each in a fresh environment
     python -m benchmarks.cost --table                 # print what has been measured so far
+    python -m benchmarks.cost --table --readme > benchmarks/COST.md  # and README's seconds
 
 Each measurement is stored at once (`--out`), so the same command goes on where it was stopped;
 `--again` measures anew. Memory is resident memory of a process and its children, sampled; disk is
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -232,6 +234,22 @@ def table(rows: dict[str, dict[str, Any]], notebooks: list[Path]) -> Iterator[st
         yield f"- the whole CI (install, tests, ruff): {sum(whole):.0f} s"
 
 
+def into_readme(text: str, rows: dict[str, dict[str, Any]], notebooks: list[Path]) -> str:
+    r"""README's text with the measured seconds of each notebook in its column "run (s)".
+
+    Raises: ValueError if a notebook was not measured or has no line in the table
+    """
+    for path in notebooks:
+        row = rows.get(f"notebook {path.stem}")
+        line = rf"(\| \[[^]]*\]\(notebooks/{re.escape(path.name)}\) \|[^|]*\|[^|]*\| )\d+( \|)"
+        if row is None:
+            raise ValueError(f"{path.stem} is not measured: python -m benchmarks.cost notebooks")
+        text, found = re.subn(line, rf"\g<1>{round(round(row['seconds'], 1))}\2", text)
+        if found != 1:
+            raise ValueError(f"README.md has {found} lines for {path.name}, expected one")
+    return text
+
+
 def _met(value: bool) -> str:
     return "met" if value else "NOT met"
 
@@ -248,6 +266,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--again", action="store_true", help="measure what is stored already")
     parser.add_argument("--folder", type=Path, help="for the new environment, which is then kept")
     parser.add_argument("--table", action="store_true", help="measure nothing")
+    parser.add_argument("--readme", action="store_true", help="write README's column of seconds")
     options = parser.parse_args(arguments)
     if unknown := set(options.steps) - set(STEPS):
         parser.error(f"unknown steps {sorted(unknown)}; there are {', '.join(STEPS)}")
@@ -263,6 +282,10 @@ def main(arguments: list[str] | None = None) -> None:
             store.measure(name, lambda path=path: notebook_cost(path), again=again)
         measure_long(store, steps, options.folder, again=again)
     print("\n".join(table(store.rows, find_notebooks())))
+    if options.readme:
+        path = ROOT / "README.md"
+        text = into_readme(path.read_text(encoding="utf-8"), store.rows, find_notebooks())
+        write_whole(path, text.encode())
 
 
 if __name__ == "__main__":

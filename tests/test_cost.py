@@ -1,6 +1,7 @@
 """The bookkeeping around what is measured: nothing lost, nothing measured twice, misses named."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -70,6 +71,23 @@ def test_a_busy_machine_a_failure_and_other_code_are_seen():
     (row,) = (line for line in lines if "| notebook 01" in line)
     assert "60.0*" in row and "| 25 |" in row and "4.0* (3.0)" in row and "cell 3: KeyError" in row
     assert lines[-1] == "- not measured: none; changed since: 01_autoencoders"
+
+
+def test_readme_has_the_seconds_of_the_table():
+    """Both are written by one command, so that neither is older than the other."""
+    readme = (cost.ROOT / "README.md").read_text(encoding="utf-8")
+    table = (cost.ROOT / "benchmarks/COST.md").read_text(encoding="utf-8")
+    seconds = re.findall(r"\| notebook (\w+) \| ([\d.]+)", table)
+    rows = {f"notebook {name}": {"seconds": float(number)} for name, number in seconds}
+    assert cost.into_readme(readme, rows, find_notebooks()) == readme
+    first, *others = find_notebooks()
+    rows[f"notebook {first.stem}"] = {"seconds": 321.4}
+    other = cost.into_readme(readme, rows, [first])
+    assert other.count("| 321 |") == 1 and other != readme
+    with pytest.raises(ValueError, match=f"{others[0].stem} is not measured"):
+        cost.into_readme(readme, {}, others)
+    with pytest.raises(ValueError, match="has 0 lines"):
+        cost.into_readme("# Nothing", rows, [first])
 
 
 def test_modules_are_the_public_ones():
