@@ -10,7 +10,6 @@ Needs JupyterLab, Playwright for Python and a Chromium (CHROMIUM names another o
 import contextlib
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -28,7 +27,10 @@ PATIENCE = 240  # seconds, for what takes two on a quiet machine
 IDLE = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
 CELL_ERROR = '[data-mime-type="application/vnd.jupyter.error"]'
 CELL_STDERR = '[data-mime-type="application/vnd.jupyter.stderr"]'
-PROMPT = ".jp-CodeCell .jp-InputPrompt"
+# Of the notebook itself: beside a folded cell JupyterLab 4.6 prints no number.
+COUNTS = """() => window.jupyterapp.shell.currentWidget.content.widgets
+    .filter(cell => cell.model.type === "code" && cell.model.sharedModel.source.trim())
+    .map(cell => cell.model.executionCount)"""
 
 # Written down when a picture is there, not when Python notices it.
 STOPWATCH = """
@@ -82,6 +84,7 @@ class JupyterLab:
                 *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
                 *("--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"),
                 *("--IdentityProvider.token=", "--ServerApp.password="),
+                "--LabApp.expose_app_in_browser=True",
                 f"--ServerApp.root_dir={self.folder.resolve()}",
             ],
             env=os.environ
@@ -187,12 +190,7 @@ class NotebookPage:
         """Clear the stored outputs, run all cells, wait until each has its number."""
         self._menu("Edit", "Clear Outputs of All Cells")
         self._menu("Run", "Run All Cells")
-        done = re.compile(r"\[\d+\]:?").fullmatch
-        self._until(
-            lambda: all(map(done, self.page.locator(PROMPT).all_text_contents())),
-            "all cells",
-            seconds=seconds,
-        )
+        self._until(lambda: None not in self.page.evaluate(COUNTS), "all cells", seconds=seconds)
         self.page.wait_for_selector(IDLE, timeout=1000 * seconds)
 
     def _menu(self, menu: str, item: str) -> None:
