@@ -247,6 +247,20 @@ def test_the_audit_reads_beta(beta):
     assert found.kl == "right" and found.batch == pytest.approx(1, rel=0.05)
 
 
+def test_a_kl_that_drowns_in_rounding_is_not_called_wrong():
+    """A tiny KL beside a large loss, as numbers in steps: at no size of step another formula."""
+
+    def rounded(step):
+        def loss(model, image):
+            _, kl = model.elbo_terms(image)
+            return ((200 + kl.mean() / 1000) / step).round() * step
+
+        return audited(loss).kl
+
+    found = [rounded(1e-4 * 1.06**place) for place in range(60)]  # 1e-4 to 3e-3
+    assert found[0] == "right" and set(found) <= {"right", "unknown"}
+
+
 @pytest.mark.parametrize(("pixels_mean", "latents_mean", "beta"), [
     (True, True, 196 / 6), (True, False, 196.0), (False, True, 1 / 6), (False, False, 1.0),
 ])  # fmt: skip

@@ -257,13 +257,17 @@ def _read_kl(crafted, values, parts) -> tuple[str, float, dict[str, float]]:
     right = torch.tensor(rows) @ torch.tensor(_weights(parts.reading))
     (factor,), fits = _fit(right[:, None], target)
     coefficients, explained = _fit(torch.tensor(rows), target)
-    # A KL that is estimated from samples is noisy: then no free fit does better than the formula.
-    if fits > 0.9995 or (fits > 0.95 and explained < 0.9995):
+    # A KL that is estimated from samples is noisy, and so is a tiny one beside a large loss, by
+    # rounding: then no free fit does much better than the formula.
+    hardly_better = 1 - explained > 0.5 * (1 - fits)
+    if fits > 0.9995 or (fits > 0.95 and (hardly_better or explained < 0.9995)):
         return ("right" if factor > 0 else "sign"), float(factor), {"KL": float(factor)}
     named = {name: float(c) for name, c in zip(_TERMS, coefficients, strict=True)}
     largest = max(abs(c) for c in named.values())
     named = {name: c for name, c in named.items() if abs(c) > 0.02 * largest}
-    return (_formula(named) if explained > 0.9 else "unknown"), math.nan, named
+    if explained < 0.9 or hardly_better:
+        return "unknown", math.nan, named
+    return _formula(named), math.nan, named
 
 
 def _weights(reading: str) -> list[float]:

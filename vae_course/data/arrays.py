@@ -365,7 +365,7 @@ def made_set(
     *, name, images, labels, class_names, source, parts, groups, validation, test, seed, notes
 ) -> ImageData:
     r"""An ImageData of images that are split here, or that come split (`parts`, one an image)."""
-    group, said = grouping(images, groups)
+    group, said = grouping(images, groups, kept_together=None in parts)
     notes = [*notes, *said]
     given = {part: [row for row, p in enumerate(parts) if p == part] for part in set(parts)}
     if None in given:

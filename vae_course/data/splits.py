@@ -155,8 +155,12 @@ def _quotas(counts: Tensor, free: Tensor, total: int) -> Tensor:
     return quotas.minimum(free.clamp(min=0))
 
 
-def grouping(images: Tensor, groups: Tensor | None) -> tuple[Tensor, list[str]]:
+def grouping(
+    images: Tensor, groups: Tensor | None, *, kept_together: bool = True
+) -> tuple[Tensor, list[str]]:
     r"""Group numbers for `split_rows` from likeness and from what the user said, and notes on it.
+
+    kept_together: whether the notes may say so; False for a split that came with the images
 
     Shapes: images (N, C, H, W), groups (N,) or None → (N,)
     """
@@ -171,8 +175,8 @@ def grouping(images: Tensor, groups: Tensor | None) -> tuple[Tensor, list[str]]:
     elif sizes.max() > 1:
         several = int(sizes[sizes > 1].sum())
         notes.append(
-            f"{several:,} pictures have near-duplicates; they were kept together, in "
-            f"{int((sizes > 1).sum()):,} groups"
+            f"{several:,} pictures have near-duplicates"
+            f"{'; they were kept together' * kept_together}, in {int((sizes > 1).sum()):,} groups"
         )
     if groups is None:
         return alike, notes
