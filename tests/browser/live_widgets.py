@@ -205,7 +205,11 @@ class LiveExplorer(LiveWidget):
             now, low, high = _place(handle)
             if now > low:
                 handle.focus()
-                self.changed_by(lambda: self.page.keyboard.press("Home"))
+                self.page.keyboard.press("Home")  # "stop" may be on its way there already
+                self.page.wait_for_function(
+                    "handle => +handle.ariaValueNow <= +handle.ariaValueMin",
+                    arg=handle.element_handle(),
+                )
             self.changed_by(push, times=min(2, round(high - low)))
             self.changed_by(stop.click)
 
