@@ -3,6 +3,7 @@ r"""What the whole course costs: time, memory and disk of every step, as one tab
     python -m benchmarks.cost                         # imports and notebooks, about ten minutes
     python -m benchmarks.cost notebooks --names 03    # a part
     python -m benchmarks.cost install tests           # the long ones, each in a fresh environment
+    python -m benchmarks.cost start                   # fresh clone to first picture, by uv and pip
     python -m benchmarks.cost --table                 # print what has been measured so far
     python -m benchmarks.cost --table --readme > benchmarks/COST.md  # and README's seconds
 
@@ -21,6 +22,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -36,7 +38,7 @@ from vae_course.admin.notebooks import find_notebooks
 from vae_course.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
-STEPS = ("import", "first", "notebooks", "install", "tests")
+STEPS = ("import", "first", "notebooks", "install", "tests", "start")
 # What the course asks for, on two cores.
 MOST_SECONDS_IN_ALL, MOST_MEMORY, MOST_SECONDS_TO_FIGURE = 900, 2048, 5
 _FIRST_USE = "from vae_course import data, plots; data.load_images(); plots.use_house_style()"
@@ -52,6 +54,29 @@ for _ in range(3):
     matrix_products(model, images=60_000, batch_size=128)
     times.append(time.process_time() - began)
 print(statistics.median(times))
+"""
+
+# The README's two ways to start, in a fresh clone; what `start` would open is run instead.
+WAYS = {
+    "uv": ["uv run --extra lab vae-course start --no-lab", "uv run --extra lab python"],
+    "pip": [
+        "{python} -m venv .venv && . .venv/bin/activate && "
+        'python -m pip install -q -e ".[lab]" && python -m vae_course start --no-lab',
+        "python",
+    ],
+}
+_FIRST_PICTURE = """
+import nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read("vae-course-work/01_autoencoders.ipynb", 4)
+client = NotebookClient(notebook, resources={"metadata": {"path": "vae-course-work"}})
+with client.setup_kernel():
+    for number, cell in enumerate(notebook.cells):
+        client.execute_cell(cell, number)
+        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+            break
+    else:
+        raise SystemExit("no picture")
 """
 
 
@@ -162,6 +187,31 @@ def install(folder: Path) -> dict[str, Any]:
     return row
 
 
+def first_picture(way: str) -> dict[str, Any]:
+    r"""From `git clone` to the first picture of notebook 01, with empty caches.
+
+    Disk is everything: clone, environment, caches, temporary files.
+    """
+    with tempfile.TemporaryDirectory() as name, Watch(Path(name), disk_every=5) as watch:
+        folder = Path(name)
+        made, tmp = folder / "clone", folder / "tmp"
+        tmp.mkdir()
+        (folder / "first.py").write_text(_FIRST_PICTURE, encoding="utf-8")
+        start, python = WAYS[way]
+        line = f"git clone -q {shlex.quote(str(ROOT))} {made} && cd {made} && "
+        line += f"{start.format(python=shlex.quote(sys.executable))} && {python} ../first.py"
+        kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        empty = {"TMPDIR": str(tmp), "HOME": name, "XDG_CACHE_HOME": f"{name}/cache"}
+        process = subprocess.Popen(
+            ["bash", "-c", line], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env=kept | empty,
+        )  # fmt: skip
+        watch.follow(process.pid)
+        _, errors = process.communicate()
+    failed = {"failed": errors.strip()[-300:]} if process.returncode else {}
+    return watch.row() | failed
+
+
 def measure_long(store: Store, steps: list[str], folder: Path | None, *, again: bool) -> None:
     r"""The installation, and the test command in that environment, or in this one."""
     place = folder or Path(tempfile.mkdtemp())
@@ -177,6 +227,9 @@ def measure_long(store: Store, steps: list[str], folder: Path | None, *, again: 
             store.measure("all tests", run, again=again)
             ruff = [python, "-m", "ruff", "check", "--no-cache", "."]
             store.measure("ruff", lambda: command_cost(ruff, cwd=ROOT), again=again)
+        for way in WAYS if "start" in steps else ():
+            row = f"start by {way}, clone to first picture"
+            store.measure(row, lambda way=way: first_picture(way), again=again)
     finally:
         if folder is None:
             shutil.rmtree(place, ignore_errors=True)
@@ -193,7 +246,7 @@ def _figures(row: dict[str, Any]) -> str:
 def table(rows: dict[str, dict[str, Any]], notebooks: list[Path]) -> Iterator[str]:
     r"""Markdown: what was measured, in the order of STEPS, then what was asked for."""
     yield "# What the course costs\n\nMade by `python -m benchmarks.cost --table`.\n"
-    kinds = ("import", "first", "notebook", "install", "all", "ruff")
+    kinds = ("import", "first", "notebook", "start", "install", "all", "ruff")
     rows = dict(sorted(rows.items(), key=lambda row: (kinds.index(row[0].split()[0]), row[0])))
     for line in dict.fromkeys((row["machine"], row["threads"]) for row in rows.values()):
         yield f"{line[0]}, OMP threads: {line[1]}. A star: the machine was busy with other things"

@@ -66,7 +66,7 @@ class Course:
             path = self.path("submitted", student)
             path.parent.mkdir(parents=True)
             path.write_bytes(notebook)
-        teach("grade", name, course=folder)
+        teach("grade", name, "--jobs", "2", course=folder)
         teach("feedback", name, course=folder)
 
     def path(self, step, student=""):
