@@ -217,3 +217,18 @@ def test_the_chapters_assignment_asks_it(name):
     last = ast.parse("".join(cell["source"])).body[-1]
     assert isinstance(last, ast.Expr) and last.value is not None
     assert ast.unparse(last.value) == ast.unparse(node), "points are read off the last line"
+
+
+@pytest.mark.parametrize(
+    "body, told",
+    [
+        ("pass  # your code here", "not attempted yet: fill in twice first"),
+        ('"""Twice x."""\n    ...', "not attempted yet: fill in twice first"),
+        ("x = 2 * x", "not there yet: in twice, or the line that uses it, TypeError"),
+    ],
+)
+def test_a_line_that_goes_on_with_a_stub_tells_no_mistake(body, told, capsys):
+    cell = {}
+    exec(f"def twice(x):\n    {body}\nmake = lambda: float(twice(2))", cell)
+    assert graded.attempt(cell["make"], needs="twice") is None
+    assert capsys.readouterr().out.startswith(told)
