@@ -45,11 +45,13 @@ def own_system(scratch):
     run("mount", "--bind", scratch / "etc", "/etc")
     for folder in ("/home", "/srv"):
         run("mount", "-t", "tmpfs", "tmpfs", folder)
-    for folder in (*Path(sys.prefix).parents, *Path(sys.base_prefix).resolve().parents):
+    above = (*Path(sys.prefix).parents, *Path(sys.base_prefix).resolve().parents)
+    for number, folder in enumerate(above):
         if not folder.stat().st_mode & 1:  # /root, say, where this Python is: opened only here
-            for layer in ("upper", "work"):
-                (scratch / layer).mkdir()
-            layers = f"lowerdir={folder},upperdir={scratch}/upper,workdir={scratch}/work"
+            upper, work = scratch / f"upper{number}", scratch / f"work{number}"
+            upper.mkdir()
+            work.mkdir()
+            layers = f"lowerdir={folder},upperdir={upper},workdir={work}"
             run("mount", "-t", "overlay", "overlay", "-o", layers, folder)
             folder.chmod(0o755)
     for person in PEOPLE:
