@@ -12,6 +12,7 @@ import pytest
 import torch
 from IPython.utils.capture import capture_output
 from matplotlib.figure import Figure
+from packaging.version import Version
 from PIL import Image
 
 from vae_course import plots
@@ -174,6 +175,10 @@ def test_grid_takes_every_layout(row):
     assert [text.get_text() for text in figure.texts if text.get_text()] == ["before", "after"]
 
 
+@pytest.mark.skipif(
+    Version(matplotlib.__version__) < Version("3.10"),
+    reason="Matplotlib 3.9 puts the border between two rows of an image a pixel off",
+)
 def test_grid_shows_the_very_pixels():
     images = torch.arange(12).reshape(2, 1, 2, 3) / 11
     figure = plots.image_grid([images], scale=3)
@@ -337,7 +342,9 @@ def test_many_values_get_round_ticks():
         10.0 ** np.arange(-8, 9), {"a": np.arange(17)}, xlabel="k", ylabel="y", log_x=True
     )
     shown = ticks(figure.axes[0].xaxis)
-    assert "1" in shown and "2" not in shown
+    # Powers of ten alone; of which exponents differs between Matplotlib's releases.
+    exponents = np.log10([float(text.replace(",", "")) for text in shown])
+    assert len(shown) >= 5 and np.allclose(exponents, exponents.round(), atol=1e-9)
 
 
 def test_bands_surround_their_curve():

@@ -57,7 +57,8 @@ def _components(links, count: int) -> np.ndarray:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    table = coo_array((np.ones(len(links[0])), tuple(links)), shape=(count, count))
+    rows, columns = (np.asarray(each, dtype=np.int32) for each in links)  # SciPy 1.11: 32 bits
+    table = coo_array((np.ones(len(rows)), (rows, columns)), shape=(count, count))
     return connected_components(table, directed=False)[1]
 
 
