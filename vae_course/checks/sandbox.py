@@ -103,8 +103,19 @@ def ordinary() -> Iterator[None]:
                 write(value)
 
 
+def _get_device() -> torch.device:
+    try:
+        return torch.get_default_device()
+    except AttributeError:  # torch 2.4 trips here once a default device was taken back
+        return torch.device("cpu")
+
+
 def _set_device(device: torch.device) -> None:
     torch.set_default_device(None if device.type == "cpu" else device)
+    try:
+        torch.get_default_device()
+    except AttributeError:  # torch 2.4
+        torch.set_default_device(device)
 
 
 def _set_folder(folder: str | None) -> None:
@@ -122,7 +133,7 @@ def _folder() -> str | None:
 _SETTINGS: list[tuple[Callable, Callable, Any]] = [  # how to read it, to write it, what is usual
     (torch.is_grad_enabled, torch.set_grad_enabled, True),
     (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
-    (torch.get_default_device, _set_device, torch.device("cpu")),
+    (_get_device, _set_device, torch.device("cpu")),
     (
         lambda: (
             torch.are_deterministic_algorithms_enabled(),
