@@ -15,7 +15,7 @@ from vae_course import checks, data, gan, metrics, widgets
 from vae_course.admin.notebooks import read_notebook
 from vae_course.checks import draw
 
-NOTEBOOK = "06_gan_comparison"
+NOTEBOOK, COMPANION = "06_gan_comparison", "06b_how_good_are_samples"
 
 
 def logits(*shape, seed=0):
@@ -721,7 +721,7 @@ def test_notebook_s_wasserstein_distance_is_the_way_of_the_mass():
 
 
 def test_notebook_s_two_are_apart_where_no_mark_reaches_among_the_other_s():
-    own = definitions(NOTEBOOK, "apart")
+    own = definitions(COMPANION, "apart")
     rows = {
         "first": torch.tensor([[3.0, 0.0, 3.0, 1.0], [2.0, 1.0, 0.0, 2.0]]),
         "second": torch.tensor([[1.0, 2.0, 1.0, 2.0], [0.0, 3.0, 2.0, 3.0]]),
@@ -734,7 +734,7 @@ def test_notebook_s_two_are_apart_where_no_mark_reaches_among_the_other_s():
 
 
 def source_of(start):
-    cells = read_notebook(FOLDER / f"{NOTEBOOK}.ipynb")["cells"]
+    cells = read_notebook(FOLDER / f"{COMPANION}.ipynb")["cells"]
     (source,) = (c["source"] for c in cells if start in c["source"])
     return source
 

@@ -110,12 +110,12 @@ def _arguments(text: str) -> dict[str, object]:
 
 
 def can_be_judged(images: data.ImageData) -> bool:
-    r"""Whether they are grey digits, which notebook 06's classifier can read."""
+    r"""Whether they are grey digits, which notebook 06b's classifier can read."""
     return images.image_shape == (1, 28, 28) and "mnist" in images.name
 
 
 def judged(samples: Tensor, labels: Tensor, images: data.ImageData) -> dict[str, object]:
-    r"""What notebook 06 measures of samples, for a card, if `can_be_judged`.
+    r"""What notebook 06b measures of samples, for a card, if `can_be_judged`.
 
     samples: as many as were drawn, the labels that they were asked for beside them
     """
