@@ -60,13 +60,15 @@ class Recipe:
     epochs: int = 15  # at most, where the rate is constant
     batch_size: int = 128
     rate: float = 1e-3  # constant, or the highest one
-    warm_up: float | None = None  # share of the steps up; then a cosine down to 0. None: constant
+    decoder: float = 1.0  # the decoder's rate, over that of the encoder
+    warm_up: float | None = None  # share of the steps up; then in a line to 0. None: constant
     bias: bool = False  # the decoder starts with the average digit
+    centred: bool = False  # the encoder sees the image less the average one
     half: bool = False  # products in bfloat16
     # Only tried:
+    cosine: bool = False  # down to 0, in place of the line
     betas: tuple[float, float] = (0.9, 0.999)  # Adam's
     average: float | None = None  # decay of a running average of the weights, which is judged
-    centred: bool = False  # the encoder sees the image less the average one
     muon: bool = False  # for the matrices, Adam at a fifth of the rate for the biases
 
     @property
@@ -75,28 +77,35 @@ class Recipe:
         return self.warm_up is not None
 
 
-ONE_CYCLE = {"epochs": 4, "batch_size": 256, "rate": 1.2e-2, "warm_up": 0.2}
+AVERAGE_DIGIT = {"bias": True, "centred": True}
+ONE_CYCLE = AVERAGE_DIGIT | {"batch_size": 256, "warm_up": 0.05}
+TWO_RATES = ONE_CYCLE | {"epochs": 2, "rate": 8e-3, "decoder": 4.0}
 IN_MEMORY = "images in memory, fused Adam"
 RECIPES = {
     IN_MEMORY: Recipe(),
-    "+ decoder starts at the average digit": Recipe(bias=True),
-    "+ batch 256, one cycle up to 0.012": Recipe(bias=True, **ONE_CYCLE),
-    "+ products in bfloat16": Recipe(bias=True, half=True, **ONE_CYCLE),
+    "+ average digit off, and on again": Recipe(**AVERAGE_DIGIT),
+    "+ batch 256, one cycle up to 0.02": Recipe(**ONE_CYCLE, epochs=3, rate=2e-2),
+    "+ encoder 0.008, decoder 0.032": Recipe(**TWO_RATES),
+    "+ products in bfloat16": Recipe(**TWO_RATES, half=True),
 }
 OURS = list(RECIPES.values())[-1]
 CHANGES = {
     "as chosen": {},
     "decoder's bias as PyTorch draws it": {"bias": False},
-    "the encoder sees centred images": {"centred": True},
-    "3 epochs": {"epochs": 3},
-    "rate up to 0.006": {"rate": 6e-3},
-    "rate up to 0.024": {"rate": 2.4e-2},
+    "the encoder sees the images as they are": {"centred": False},
+    "one epoch": {"epochs": 1},
+    "one rate for both, 0.008": {"decoder": 1.0},
+    "one rate for both, 0.02": {"decoder": 1.0, "rate": 2e-2},
+    "the encoder four times as fast": {"decoder": 0.25, "rate": 3.2e-2},
+    "decoder eight times as fast": {"decoder": 8.0},
+    "half of both rates": {"rate": 4e-3},
     "batch 128": {"batch_size": 128},
     "batch 512": {"batch_size": 512},
-    "Adam's β₂ = 0.95": {"betas": (0.9, 0.95)},
+    "a fifth of the steps up, a cosine down": {"warm_up": 0.2, "cosine": True},
+    "Adam's β₂ = 0.99": {"betas": (0.9, 0.99)},
     "averaged weights (0.99) as well": {"average": 0.99},
-    "averaged weights (0.998), constant 0.008": {"average": 0.998, "rate": 8e-3, "warm_up": None},
-    "Muon, rate up to 0.005": {"muon": True, "rate": 5e-3},  # three Newton–Schulz steps
+    "averaged weights (0.99), constant 0.004": {"average": 0.99, "rate": 4e-3, "warm_up": None},
+    "Muon, one rate, up to 0.005": {"muon": True, "rate": 5e-3, "decoder": 1.0},
 }
 
 
@@ -163,12 +172,16 @@ def prepared(recipe: Recipe, images: Tensor, seed: int) -> nn.Module:
 
 def optimizers(recipe: Recipe, model: nn.Module, steps: int) -> dict[str, object]:
     r"""What `fit` gets as optimizer and scheduler."""
-    parameters = list(model.parameters())
+    rates = [recipe.rate, recipe.decoder * recipe.rate]
+    halves = zip((model.encoder, model.decoder), rates, strict=True)
+    groups = [{"params": [*half.parameters()], "lr": rate} for half, rate in halves]
     make = torch.optim.Adam
-    optimizer = make(parameters, lr=recipe.rate, betas=recipe.betas, fused=True)
+    optimizer = make(groups, betas=recipe.betas, fused=True)
     if recipe.muon:
+        parameters = list(model.parameters())
         matrices = [p for p in parameters if p.dim() == 2]
-        optimizer = torch.optim.Muon(
+        rates = recipe.rate
+        optimizer = torch.optim.Muon(  # three Newton–Schulz steps
             matrices, lr=recipe.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw", ns_steps=3
         )  # fmt: skip
         others = make([p for p in parameters if p.dim() != 2], lr=recipe.rate / 5, fused=True)
@@ -177,8 +190,8 @@ def optimizers(recipe: Recipe, model: nn.Module, steps: int) -> dict[str, object
     if recipe.warm_up is None:
         return {"optimizer": optimizer}
     scheduler = OneCycleLR(
-        optimizer, max_lr=recipe.rate, total_steps=steps, pct_start=recipe.warm_up,
-        cycle_momentum=False,
+        optimizer, max_lr=rates, total_steps=steps, pct_start=recipe.warm_up,
+        anneal_strategy="cos" if recipe.cosine else "linear", cycle_momentum=False,
     )  # fmt: skip
     return {"optimizer": optimizer, "scheduler": scheduler}
 

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from benchmarks import epoch, quality
 from benchmarks.quality import CHANGES, OURS, RECIPES, TARGET, Recipe, by_fit, to_target
-from vae_course import data
+from notebook_code import FOLDER
+from vae_course import data, training
+from vae_course.admin.notebooks import read_notebook
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +46,14 @@ class TestToTarget:
 def test_each_recipe_adds_one_change_to_the_one_before():
     names = list(RECIPES)
     assert RECIPES[names[0]] == Recipe()
-    assert RECIPES[names[1]] == replace(Recipe(), bias=True)
-    assert RECIPES[names[2]] == replace(OURS, half=False)
+    assert RECIPES[names[1]] == replace(Recipe(), bias=True, centred=True)
+    one_rate, two_rates = RECIPES[names[2]], RECIPES[names[3]]
+    for recipe in (one_rate, two_rates):
+        assert replace(recipe, epochs=15, rate=1e-3, decoder=1.0) == replace(
+            RECIPES[names[1]], batch_size=256, warm_up=0.05
+        )
+    assert one_rate.decoder == 1 and one_rate.rate < two_rates.decoder * two_rates.rate
+    assert two_rates == replace(OURS, half=False)
     assert CHANGES["as chosen"] == {}
     assert all(replace(OURS, **change) != OURS for change in list(CHANGES.values())[1:])
 
@@ -65,6 +74,25 @@ def test_the_decoder_starts_at_the_average_digit(few):
     shown = torch.sigmoid(model.decoder[-2].bias)
     average = images.mean(dim=0).flatten()
     assert torch.allclose(shown, average.clamp(1e-3, 1 - 1e-3), atol=1e-5)
+
+
+def test_what_notebook_05_shows_is_the_recipe(few):
+    """Its folded code, run: every weight as after the recipe of the fourth row, to the last bit."""
+    (code,) = (
+        part.split("```")[0]
+        for cell in read_notebook(FOLDER / "05_vae_training.ipynb")["cells"]
+        for part in cell["source"].split("```python\n")[1:]
+        if "OneCycleLR" in part
+    )
+    images, judged = few
+    model = epoch.new_model("vae", 0)
+    known = {"images": images, "model": model, "loss": epoch.course_loss, "nn": nn,
+             "torch": torch, "math": math, "training": training}  # fmt: skip
+    torch.manual_seed(1)
+    exec(code, known)
+    recipe = RECIPES["+ encoder 0.008, decoder 0.032"]
+    found = training.evaluate(model, epoch.course_loss, judged, seed=0)["loss"]
+    assert found == by_fit(recipe, images, judged, 0)[-1]["loss"]
 
 
 def test_the_clock_leaves_a_measurement_out():
